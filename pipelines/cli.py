@@ -1,0 +1,124 @@
+"""`qma`: what the flows do on schedule, by hand."""
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines import report
+from qma_predict.errors import QmaError, SourceError
+
+app = typer.Typer(
+    help="Predict quality defects: ingest a line's data, train in time order, publish nightly risk lists.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+LINE = Annotated[str, typer.Argument(help="A folder with a line.toml, or its name under models/.")]
+DATE = Annotated[datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="Business date, YYYY-MM-DD.")]
+
+
+@app.callback()
+def main(
+    context: typer.Context,
+    home: Annotated[Path, typer.Option(envvar="QMA_HOME", help="Folder that keeps everything.")] = Path("qma-home"),
+) -> None:
+    """Set up what all commands share."""
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    for name in ("qma_predict", "pipelines"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    context.obj = str(home)
+
+
+@contextlib.contextmanager
+def _in_words() -> Iterator[None]:
+    """Say what went wrong on purpose in words, with the error's exit code."""
+    try:
+        yield
+    except QmaError as error:
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+
+
+@app.command(epilog="Example: qma --home demo-home demo")
+def demo(context: typer.Context) -> None:
+    """Do the main job on a simulated plant, where the truth is known."""
+    with _in_words():
+        from pipelines.demo import demo as run_demo
+
+        typer.echo(report.of_demo(run_demo(context.obj)))
+
+
+@app.command(epilog="Example: qma simulate plant --days 40 --units-per-day 200")
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="A new folder: plant/ for the files, truth/ apart from them.")],
+    days: Annotated[int, typer.Option(min=1)] = 120,
+    units_per_day: Annotated[int, typer.Option(min=1)] = 750,
+    seed: Annotated[int, typer.Option(min=0)] = 7,
+) -> None:
+    """Write the files of a simulated plant; QMA_DATA=FOLDER qma ingest demo reads them."""
+    with _in_words():
+        from qma_predict.data.simulate import simulate as make
+        from qma_predict.data.simulate import write_plant
+
+        write_plant(make(days=days, units_per_day=units_per_day, seed=seed), folder)
+        typer.echo(f"{folder}: written. Next: QMA_DATA={folder} qma ingest demo")
+
+
+@app.command(epilog="Example: qma ingest demo")
+def ingest(context: typer.Context, line: LINE) -> None:
+    """Take the plant's new files into the lake."""
+    with _in_words():
+        from pipelines.ingest import ingest_flow
+        from pipelines.steps import run
+
+        done = run(ingest_flow, line, context.obj)
+        typer.echo(report.of_ingest(done))
+        if done.problems:
+            raise typer.Exit(SourceError.exit_code)
+
+
+@app.command(epilog="Example: qma train demo --date 2025-12-17")
+def train(context: typer.Context, line: LINE, date: DATE = None) -> None:
+    """Backtest in time order, fit, log to MLflow and make the winner the champion.
+
+    With --date, only what the list of that business date could know is used.
+    """
+    with _in_words():
+        from pipelines.steps import run
+        from pipelines.train import train_flow
+
+        model = run(train_flow, line, context.obj, date.date() if date else None)
+        typer.echo(report.of_model(model))
+
+
+@app.command(epilog="Example: qma nightly demo --date 2025-12-30")
+def nightly(context: typer.Context, line: LINE, date: DATE = None) -> None:
+    """Ingest, score the candidates and publish the risk list of a business date."""
+    with _in_words():
+        from pipelines.nightly import nightly_flow
+        from pipelines.steps import run
+
+        folder = run(nightly_flow, line, context.obj, date.date() if date else None)
+        typer.echo(f"{folder}/risk_list.html")
+
+
+@app.command(epilog="Example: qma champion demo")
+def champion(context: typer.Context, line: LINE) -> None:
+    """Show the model in use."""
+    with _in_words():
+        from qma_predict.home import open_home
+        from qma_predict.line import load_line
+        from qma_predict.publish import registry
+
+        typer.echo(report.of_model(registry.champion(open_home(context.obj), load_line(line))))

@@ -1,0 +1,69 @@
+"""Steps and flows with Prefect where a server is set up, and without one where none is.
+
+A flow of `pipelines/` is an ordinary Prefect flow: serve it, deploy it, or call it under a running server.
+Started by hand without a server, the same function runs directly: Prefect would first start a server of its own,
+which takes longer than the work of a night (`benchmarks/prefect_cost.py` measures it).
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Flow, task
+from prefect.context import FlowRunContext
+from prefect.settings import PREFECT_API_URL
+from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_attempt, wait_fixed
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+RETRIES = 3
+WAIT_SECONDS = 10
+
+
+def step(function: Callable[P, T]) -> Callable[P, T]:
+    """`function` as a task of the running Prefect flow, or as it is where no flow runs.
+
+    Either way, what the outside world does to it (an `OSError`: a share that is away, a disk that is full) is
+    tried again three times, ten seconds apart. Other errors are not: they would come again.
+    """
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        if FlowRunContext.get() is None:
+            again = Retrying(
+                retry=retry_if_exception(from_outside),
+                stop=stop_after_attempt(1 + RETRIES),
+                wait=wait_fixed(WAIT_SECONDS),
+                before_sleep=before_sleep_log(log, logging.WARNING),
+                reraise=True,
+            )
+            return again(function, *args, **kwargs)
+        as_task = task(
+            function, retries=RETRIES, retry_delay_seconds=WAIT_SECONDS, retry_condition_fn=_failed_outside,
+            persist_result=False,
+        )  # fmt: skip
+        return as_task(*args, **kwargs)
+
+    return call
+
+
+def from_outside(error: BaseException | None) -> bool:
+    """Whether an error is an `OSError`, or was raised because of one."""
+    return error is not None and (isinstance(error, OSError) or from_outside(error.__cause__))
+
+
+def _failed_outside(_task: Any, _run: Any, state: Any) -> bool:
+    try:
+        state.result()
+    except BaseException as error:  # noqa: BLE001  # only looked at: Prefect raises it again
+        return from_outside(error)
+    return False
+
+
+def run(flow: Flow[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a flow under the Prefect server that is set up, or directly where none is."""
+    if PREFECT_API_URL.value() is None:
+        return flow.fn(*args, **kwargs)
+    return flow(*args, **kwargs)

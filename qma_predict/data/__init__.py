@@ -1,0 +1,1 @@
+"""What the plant recorded: contract, sources, lake and the simulated plant."""

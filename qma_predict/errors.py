@@ -1,0 +1,64 @@
+"""What can go wrong, as one tree.
+
+::
+
+    QmaError
+    |-- LineError          line.toml is missing, malformed or contradicts itself
+    |-- SourceError        a source of the plant cannot be found or read
+    |-- HomeError          the home is from a newer version, or cannot be used
+    |-- LakeError          a table of the lake is damaged or not what was pinned
+    |-- NotEnoughData      too few units, labels or days for what was asked
+    |-- ModelError         no champion, or a model that is not what it was
+    `-- PublicationError   a list cannot be published, or a published one is damaged
+
+Every message says where, what was found, what was expected and what to do. The command line prints it
+without a traceback and exits with the class's ``exit_code``.
+"""
+
+
+class QmaError(Exception):
+    """Base of every error that the program raises on purpose."""
+
+    exit_code = 1
+
+
+class LineError(QmaError):
+    """The line's definition is missing, malformed or contradicts itself."""
+
+    exit_code = 3
+
+
+class SourceError(QmaError):
+    """A source of the plant cannot be found or read."""
+
+    exit_code = 4
+
+
+class HomeError(QmaError):
+    """The home is from a newer version of the program, or cannot be used."""
+
+    exit_code = 5
+
+
+class LakeError(QmaError):
+    """A table of the lake is damaged, or is not what a manifest pinned."""
+
+    exit_code = 6
+
+
+class NotEnoughData(QmaError):
+    """Too few units, labels or days for what was asked."""
+
+    exit_code = 7
+
+
+class ModelError(QmaError):
+    """There is no champion, or a model is not what it was when it was logged."""
+
+    exit_code = 8
+
+
+class PublicationError(QmaError):
+    """A list cannot be published, or a published one is damaged."""
+
+    exit_code = 9

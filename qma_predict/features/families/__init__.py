@@ -1,0 +1,43 @@
+"""Families of features, one small file each.
+
+A family is a module with one function
+
+    ``compute(history, points, line) -> ibis.Table``
+
+that returns, for the prediction points it knows something of, rows with ``point`` (the number of the
+prediction point), ``of`` (what is described, such as `cast.die_temperature`) and one column a statistic. Each
+cell becomes the feature `{of}.{statistic}`. `points` is an Ibis table with ``point``, ``unit_id`` and
+``cutoff``; a family may use only rows that `known` lets through, and no clock.
+
+A new file here is a new family: its name can be listed under `learning.families` in `line.toml`.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+from types import ModuleType
+
+import ibis.expr.types as ir
+
+from qma_predict.errors import LineError
+
+FAMILIES = tuple(sorted(module.name for module in iter_modules(__path__)))
+"""Names of the families."""
+
+
+def family(name: str) -> ModuleType:
+    """Module of a family.
+
+    Raises
+    ------
+    LineError
+        If there is none of that name.
+    """
+    if name not in FAMILIES:
+        raise LineError(f"learning.families: no family {name!r}. Expected some of {', '.join(FAMILIES)}.")
+    return import_module(f"{__name__}.{name}")
+
+
+def known(rows: ir.Table, points: ir.Table) -> ir.Table:
+    """Rows of the points' units that had happened and were recorded by each unit's cutoff."""
+    joined = rows.inner_join(points, "unit_id")
+    return joined.filter(joined.occurred_at <= joined.cutoff, joined.recorded_at <= joined.cutoff)

@@ -1,0 +1,78 @@
+"""The home: the folder with everything that the program keeps."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from qma_predict.errors import HomeError
+
+FORMAT = 1
+"""Version of the layout below. A home of a newer format is refused rather than misread."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where things lie: `lake/<line>`, `mlflow`, `published/<line>`; and one lock a line for those who write.
+
+    Make one with `open_home`.
+    """
+
+    folder: Path
+
+    def lake(self, line: str) -> Path:
+        """Folder of a line's Delta tables."""
+        return self.folder / "lake" / line
+
+    def published(self, line: str) -> Path:
+        """Folder of a line's published lists."""
+        return self.folder / "published" / line
+
+    @property
+    def mlflow(self) -> Path:
+        """Folder of the MLflow store: `mlflow.db` and `artifacts`."""
+        return self.folder / "mlflow"
+
+    @contextmanager
+    def writing(self, what: str) -> Iterator[None]:
+        """Hold the lock of a line's lake and lists, or of another store: one writer at a time, others wait.
+
+        The lock ends with the process, however it ends.
+        """
+        folder = self.folder / "locks"
+        folder.mkdir(exist_ok=True)
+        with FileLock(folder / f"{what}.lock"):
+            yield
+
+
+def open_home(folder: str | Path) -> Home:
+    """Open a home, or make a new one where there is none.
+
+    Raises
+    ------
+    HomeError
+        If the folder is from a newer version of the program, or is not a home and not empty.
+    """
+    folder = Path(folder).absolute()
+    mark = folder / "home.json"
+    try:
+        if not mark.exists():
+            if folder.exists() and any(not path.name.startswith("home.json") for path in folder.iterdir()):
+                raise HomeError(f"{folder}: not empty, and not a home (no home.json). Name an empty or a new folder.")
+            folder.mkdir(parents=True, exist_ok=True)
+            draft = folder / f"home.json.{os.getpid()}"
+            draft.write_text(json.dumps({"format": FORMAT}) + "\n")
+            draft.replace(mark)
+        found = json.loads(mark.read_text())["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise HomeError(f"{folder}: cannot be used as home: {error}. Check its permissions and home.json.") from error
+    if found != FORMAT:
+        raise HomeError(
+            f"{folder}: the home has format {found}, this version of the program reads format {FORMAT}. "
+            "Upgrade the program, or name another home."
+        )
+    return Home(folder)

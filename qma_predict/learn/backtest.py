@@ -1,0 +1,241 @@
+"""What would have happened: every contestant trained and judged in time order, block after block."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, clone
+
+from qma_predict.errors import NotEnoughData
+from qma_predict.learn import metrics
+from qma_predict.learn.splits import RollingOriginSplit
+
+logger = logging.getLogger(__name__)
+
+METRICS = (
+    "average_precision",
+    "roc_auc",
+    "precision_at_capacity",
+    "recall_at_capacity",
+    "brier_skill",
+    "observed_over_expected",
+)
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """What `backtest` found.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        A row per block, contestant and metric: ``block`` (1 is the oldest), ``origin`` (start of the
+        block, UTC), ``train_units``, ``train_defects``, ``units`` and ``defects`` (the block's candidates
+        with a known outcome), ``contestant``, ``metric`` (one of `METRICS`), ``value`` (NaN where it is
+        not defined) and ``reason`` (why the value is missing, else missing).
+    predictions : pandas.DataFrame
+        A row per block, contestant and candidate of the block: ``block``, ``contestant``, ``unit_id``,
+        ``night``, ``score`` and ``outcome`` (1 defect, 0 good, NaN not known). Sorted by block,
+        contestant in the order given, cutoff and unit.
+    capacity : int
+        Units that can be checked a night, as measured.
+    """
+
+    table: pd.DataFrame
+    predictions: pd.DataFrame
+    capacity: int
+
+
+def backtest(
+    contestants: Mapping[str, BaseEstimator],
+    X: pd.DataFrame,
+    cutoff: pd.Series,
+    *,
+    labels_at: Callable[[pd.Timestamp], pd.Series],
+    outcome: pd.Series,
+    night: pd.Series,
+    splitter: RollingOriginSplit,
+    capacity: int,
+) -> Backtest:
+    """Train and measure every contestant on successive blocks, each with only what was known before it.
+
+    In each block every contestant is cloned and fitted on the same rows in time order (by cutoff, then
+    unit): the block's training rows whose label was known at its origin. It scores the units of the block
+    that were candidates, and is measured on those. A contestant that cannot be fitted in a block
+    (`NotEnoughData`) gets missing values with the reason, and the rest goes on.
+
+    Parameters
+    ----------
+    contestants : mapping of str to scikit-learn classifier
+        Unfitted; ``predict_proba(X)[:, 1]`` is P(defect).
+    X : pandas.DataFrame, shape (n_units, n_features), indexed by unit_id
+        Features. This and all Series may be in any order; Series are matched by unit_id.
+    cutoff : pandas.Series of datetime, UTC
+        The units' cutoffs.
+    labels_at : callable
+        ``labels_at(origin)`` returns the labels (1, 0, NaN) by unit_id as known at that moment (UTC). A
+        unit it leaves out has no label.
+    outcome : pandas.Series of float
+        What became known in the end: 1 defect, 0 good, NaN not known.
+    night : pandas.Series of datetime.date
+        Business date on which the unit was first a candidate; missing if it never was.
+    splitter : RollingOriginSplit
+        Where the blocks are. Its `gap` should be the label maturity.
+    capacity : int
+        Units that can be checked a night.
+
+    Returns
+    -------
+    Backtest
+
+    Raises
+    ------
+    NotEnoughData
+        The history is too short for the blocks asked for.
+    ValueError
+        A unit_id is twice in `X`, or a cutoff is missing.
+    """
+    frame, units = _in_time_order(X, cutoff, outcome, night)
+    rows, predictions = [], []
+    origins = splitter.origins(units["cutoff"])
+    folds = splitter.split(frame, groups=units["cutoff"])
+    for block, (origin, (train, test)) in enumerate(zip(origins, folds, strict=True), start=1):
+        labels = labels_at(origin).reindex(frame.index[train]).astype(float).to_numpy()
+        train, labels = train[~np.isnan(labels)], labels[~np.isnan(labels)]
+        judged = units.iloc[test][units["night"].iloc[test].notna().to_numpy()]
+        train_X, judged_X = frame.iloc[train], frame.loc[judged.index]
+        facts = {
+            "block": block,
+            "origin": origin,
+            "train_units": len(labels),
+            "train_defects": int(labels.sum()),
+            "units": int(judged["outcome"].count()),
+            "defects": int(judged["outcome"].sum()),
+        }
+        for name, estimator in contestants.items():
+            started = time.perf_counter()
+            score, reason = _scores(estimator, train_X, labels, judged_X)
+            measured = _measure(judged, score, reason, facts, capacity)
+            rows += [facts | {"contestant": name} | row for row in measured]
+            if score is not None:
+                predictions.append(_predictions(block, name, judged, score))
+            _log(facts, name, len(origins), time.perf_counter() - started, measured[0])
+    return Backtest(_tidy(rows), _stack(predictions), capacity)
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean of each metric over the blocks in which it is defined.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        `Backtest.table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``contestant``, ``metric``, ``mean`` (every block counts the same; NaN if there is none)
+        and ``blocks`` (the number of blocks with a value). Contestants and metrics in the table's order.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"block": [1, 2], "contestant": "prevalence", "metric": "roc_auc"})
+    >>> summarise(table.assign(value=[0.5, np.nan]))
+       contestant   metric  mean  blocks
+    0  prevalence  roc_auc   0.5       1
+    """
+    values = table.groupby(["contestant", "metric"], sort=False)["value"]
+    return values.agg(mean="mean", blocks="count").reset_index()
+
+
+def _in_time_order(
+    X: pd.DataFrame, cutoff: pd.Series, outcome: pd.Series, night: pd.Series
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    if not X.index.is_unique:
+        raise ValueError(f"backtest: unit_id {X.index[X.index.duplicated()][0]!r} is twice in the features")
+    ids = X.index.rename("unit_id")
+    units = pd.DataFrame(
+        {
+            "cutoff": cutoff.reindex(ids),
+            "night": night.reindex(ids).astype(object),
+            "outcome": outcome.reindex(ids).astype(float),
+        },
+        index=ids,
+    )
+    if units["cutoff"].isna().any():
+        raise ValueError(f"backtest: {units['cutoff'].isna().sum()} of {len(ids)} units have no cutoff")
+    units = units.reset_index().sort_values(["cutoff", "unit_id"]).set_index("unit_id")
+    return X.loc[units.index], units
+
+
+def _scores(
+    estimator: BaseEstimator, train_X: pd.DataFrame, labels: np.ndarray, judged_X: pd.DataFrame
+) -> tuple[np.ndarray | None, str | None]:
+    defects = int(labels.sum())
+    if defects in (0, len(labels)):
+        return None, f"{defects} defects and {len(labels) - defects} good units to learn from"
+    if judged_X.empty:
+        return None, "no candidates in the block"
+    try:
+        model = clone(estimator).fit(train_X, labels.astype(int))
+    except NotEnoughData as error:
+        return None, str(error)
+    return model.predict_proba(judged_X)[:, 1], None
+
+
+def _measure(
+    judged: pd.DataFrame, score: np.ndarray | None, reason: str | None, facts: dict, capacity: int
+) -> list[dict]:
+    if score is None:
+        return [{"metric": metric, "value": np.nan, "reason": reason} for metric in METRICS]
+    y, nights = judged["outcome"], judged["night"]
+    prevalence = facts["train_defects"] / facts["train_units"]
+    values = {
+        "average_precision": metrics.average_precision(y, score),
+        "roc_auc": metrics.roc_auc(y, score),
+        "precision_at_capacity": metrics.precision_at_capacity(y, score, capacity=capacity, nights=nights),
+        "recall_at_capacity": metrics.recall_at_capacity(y, score, capacity=capacity, nights=nights),
+        "brier_skill": metrics.brier_skill(y, score, prevalence=prevalence),
+        "observed_over_expected": metrics.observed_over_expected(y, score),
+    }
+    return [
+        {"metric": metric, "value": values[metric], "reason": _why_undefined(metric, values[metric], facts)}
+        for metric in METRICS
+    ]
+
+
+def _why_undefined(metric: str, value: float, facts: dict) -> str | None:
+    if not np.isnan(value):
+        return None
+    if facts["units"] == 0:
+        return "no candidate of the block has a known outcome"
+    if metric == "precision_at_capacity":
+        return "no listed unit has a known outcome"
+    return f"{facts['defects']} defects among {facts['units']} candidates with a known outcome"
+
+
+def _predictions(block: int, name: str, judged: pd.DataFrame, score: np.ndarray) -> pd.DataFrame:
+    rows = judged.reset_index()[["unit_id", "night", "outcome"]]
+    rows = rows.assign(block=block, contestant=name, score=score)
+    return rows[["block", "contestant", "unit_id", "night", "score", "outcome"]]
+
+
+def _log(facts: dict, name: str, blocks: int, seconds: float, measured: dict) -> None:
+    logger.info(
+        "block %d of %d from %s: %s on %d units with %d defects in %.1f s: average precision %s",
+        *(facts["block"], blocks, facts["origin"], name, facts["train_units"], facts["train_defects"]),
+        *(seconds, measured["reason"] or f"{measured['value']:.3f}"),
+    )
+
+
+def _tidy(rows: list[dict]) -> pd.DataFrame:
+    return pd.DataFrame(rows).astype({"contestant": "str", "metric": "str", "reason": "str"})
+
+
+def _stack(predictions: list[pd.DataFrame]) -> pd.DataFrame:
+    if not predictions:
+        return pd.DataFrame(columns=["block", "contestant", "unit_id", "night", "score", "outcome"])
+    return pd.concat(predictions, ignore_index=True).astype({"contestant": "str"})

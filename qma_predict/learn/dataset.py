@@ -1,0 +1,65 @@
+"""The dataset: prediction points with features and labels, and an identity by which it can be made again."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+import pandas as pd
+
+from qma_predict.data.lake import History
+from qma_predict.features.points import prediction_points
+from qma_predict.features.table import feature_table
+from qma_predict.learn.labels import labels
+from qma_predict.line import Line
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a line's history offers for learning, as known at one moment.
+
+    Attributes
+    ----------
+    points : DataFrame, shape (n_points, 5), indexed by unit_id
+        As `prediction_points` gives them.
+    X : DataFrame, shape (n_points, n_features), indexed by unit_id
+    y : Series, shape (n_points,), indexed by unit_id
+        1.0 defect, 0.0 good, missing unknown.
+    identity : dict
+        Line, moment, versions of the tables, shape and a digest of the content: what is needed to make the
+        same dataset again.
+    """
+
+    history: History
+    line: Line
+    points: pd.DataFrame
+    X: pd.DataFrame
+    y: pd.Series
+    identity: dict[str, object]
+
+    def labels_at(self, moment: datetime) -> pd.Series:
+        """Labels as known at an earlier moment."""
+        return labels(self.history.at(moment), self.points.reset_index(), self.line)
+
+
+def make_dataset(history: History, line: Line) -> Dataset:
+    """Dataset of a line as known at the history's `as_of`."""
+    points = prediction_points(history, line)
+    X = feature_table(history, points, line)
+    y = labels(history, points, line)
+    identity = {
+        "line": line.name,
+        "line_digest": line.digest,
+        "as_of": history.as_of.isoformat(),
+        "versions": dict(history.versions),
+        "units": len(X),
+        "features": X.shape[1],
+        "labelled": int(y.notna().sum()),
+        "defects": int(y.sum()),
+        "digest": _digest(X, y),
+    }
+    return Dataset(history, line, points.set_index("unit_id"), X, y, identity)
+
+
+def _digest(X: pd.DataFrame, y: pd.Series) -> str:
+    rows = pd.util.hash_pandas_object(X.assign(label=y), index=True)
+    return hashlib.sha256(rows.sort_values().to_numpy().tobytes() + "\0".join(X.columns).encode()).hexdigest()[:32]

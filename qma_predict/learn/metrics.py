@@ -1,0 +1,353 @@
+"""How good a ranking and its probabilities were, as far as that can be known.
+
+Every function takes ``y_true`` (1 defect, 0 good, NaN not known) and ``score`` (higher is likelier to be a
+defect) of the same length, row by row, in any row order. A measure that is not defined is NaN, never 0.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import digamma
+from sklearn.metrics import roc_auc_score
+
+
+class Tally(NamedTuple):
+    """What the lists are expected to hold: defects, and units whose label is known; and all known defects."""
+
+    found: np.ndarray
+    known: np.ndarray
+    defects: np.ndarray
+
+
+def tally_nights(
+    y_true: npt.ArrayLike, score: npt.ArrayLike, *, capacity: int, nights: npt.ArrayLike | None = None
+) -> Tally:
+    """Return what each night's list of the `capacity` highest scores is expected to hold.
+
+    A night with fewer candidates than `capacity` lists them all. Where the last places of a list are
+    shared by `m` units with equal scores, each has the chance (places left) / `m` to be on it. Units
+    without a label take places like all others.
+
+    Parameters
+    ----------
+    y_true, score : array-like of shape (n_units,)
+        See the module.
+    capacity : int
+        Units that can be checked a night, 0 or more.
+    nights : array-like of shape (n_units,), optional
+        The business date whose list the unit competes for; by default all units compete for one list.
+
+    Returns
+    -------
+    Tally of numpy.ndarray of float, shape (n_nights,)
+        Nights in ascending order.
+
+    Raises
+    ------
+    ValueError
+        Lengths differ, a label is not 0, 1 or NaN, a score or a night is missing, `capacity` is negative.
+    """
+    labels, scores = _checked(y_true, score)
+    night = _night_numbers(nights, len(labels))
+    if capacity < 0:
+        raise ValueError(f"capacity is {capacity}; expected 0 or more units a night")
+    rows = pd.DataFrame({"night": night, "rank": -scores, "units": 1.0})
+    rows["known"] = (~np.isnan(labels)).astype(float)
+    rows["defects"] = np.nan_to_num(labels)
+    ties = rows.groupby(["night", "rank"]).sum()  # sorted: per night from the highest score down
+    per_night = ties["units"].groupby(level="night")
+    places_left = capacity - (per_night.cumsum() - ties["units"])
+    chance = (places_left / ties["units"]).clip(0.0, 1.0)
+    expected = pd.DataFrame({"found": chance * ties["defects"], "known": chance * ties["known"]})
+    expected["defects"] = ties["defects"]
+    totals = expected.groupby(level="night").sum()
+    return Tally(*(totals[column].to_numpy() for column in Tally._fields))
+
+
+def precision_at_capacity(
+    y_true: npt.ArrayLike, score: npt.ArrayLike, *, capacity: int, nights: npt.ArrayLike | None = None
+) -> float:
+    """Return the share of defects among the listed units, pooled over nights.
+
+        precision = sum over nights of F / sum over nights of K
+
+    with F the defects and K the units with a known label that a night's list is expected to hold when
+    ties are broken at random (`tally_nights`). Units without a label count neither in F nor in K, though
+    they take places. If all labels are known this is the expected precision; otherwise, where a tie at the
+    end of a list mixes known and unknown labels, it is the ratio of two expected values.
+
+    Parameters
+    ----------
+    y_true, score, capacity, nights
+        See `tally_nights`.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN if no listed unit has a known label.
+
+    Raises
+    ------
+    ValueError
+        As `tally_nights`.
+
+    Examples
+    --------
+    Two nights, one place each; on the second night a defect and a good unit tie for it:
+
+    >>> precision_at_capacity([1, 0, 1, 0], [0.9, 0.2, 0.5, 0.5], capacity=1, nights=[1, 1, 2, 2])
+    0.75
+    """
+    tally = tally_nights(y_true, score, capacity=capacity, nights=nights)
+    return _ratio(tally.found.sum(), tally.known.sum())
+
+
+def recall_at_capacity(
+    y_true: npt.ArrayLike, score: npt.ArrayLike, *, capacity: int, nights: npt.ArrayLike | None = None
+) -> float:
+    """Return the share of all known defects that the lists hold, pooled over nights.
+
+        recall = sum over nights of F / sum over nights of D
+
+    with F the defects that a night's list is expected to hold when ties are broken at random
+    (`tally_nights`) and D the defects among the night's candidates. Defects whose label is not known
+    are in neither.
+
+    Parameters
+    ----------
+    y_true, score, capacity, nights
+        See `tally_nights`.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN if there are no known defects.
+
+    Raises
+    ------
+    ValueError
+        As `tally_nights`.
+
+    Examples
+    --------
+    >>> recall_at_capacity([1, 1, 0, 1], [0.9, 0.8, 0.7, 0.1], capacity=2)
+    0.6666666666666666
+    >>> recall_at_capacity([0, 0], [0.9, 0.8], capacity=1)
+    nan
+    """
+    tally = tally_nights(y_true, score, capacity=capacity, nights=nights)
+    return _ratio(tally.found.sum(), tally.defects.sum())
+
+
+def average_precision(y_true: npt.ArrayLike, score: npt.ArrayLike) -> float:
+    """Return the expected average precision of the ranking, over units with a known label.
+
+        AP = 1 / D * sum over defects of (defects at or above it) / (units at or above it)
+
+    with D the number of defects, expected when ties are broken at random. Without ties it is
+    `sklearn.metrics.average_precision_score`. That function takes each group of ties whole, which puts
+    a ranking by chance above one that does not rank at all: 14 defects among 1400 units come to 0.015
+    on average when shuffled, and to 0.010 there when they all tie. Here both are 0.015.
+
+    Parameters
+    ----------
+    y_true, score
+        See the module.
+
+    Returns
+    -------
+    float
+        In (0, 1]; NaN if there are no known defects.
+
+    Raises
+    ------
+    ValueError
+        Lengths differ, a label is not 0, 1 or NaN, or a score is missing.
+
+    References
+    ----------
+    McSherry, F. and Najork, M. (2008). Computing information retrieval performance measures efficiently
+    in the presence of tied scores. ECIR 2008.
+
+    Examples
+    --------
+    >>> round(average_precision([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.6]), 3)
+    0.833
+
+    One defect and one good unit that tie: first or second, (1 + 1/2) / 2:
+
+    >>> round(average_precision([1, 0], [0.5, 0.5]), 3)
+    0.75
+    """
+    labels, scores = _known(y_true, score)
+    _, group = np.unique(-scores, return_inverse=True)
+    return expected_average_precision(np.bincount(group, weights=labels), np.bincount(group))
+
+
+def expected_average_precision(defects: np.ndarray, units: np.ndarray) -> float:
+    """Return the expected average precision from the groups of equal scores; NaN without defects.
+
+    In a group of m units, r of them defects, that follows t units with R defects, place i holds a defect
+    with chance r / m, and R + 1 + (i - 1) (r - 1) / (m - 1) defects are then expected down to it. The sum
+    over the places of a group is a difference of harmonic numbers.
+
+    Parameters
+    ----------
+    defects, units : numpy.ndarray, shape (n_groups,)
+        Number in each group, from the highest score down; a group may be empty.
+
+    Examples
+    --------
+    >>> round(expected_average_precision(np.array([1, 0, 1]), np.array([1, 1, 1])), 3)
+    0.833
+    """
+    holds = np.flatnonzero(defects)  # the other groups only push it down
+    r, m = defects[holds].astype(float), units[holds].astype(float)
+    above, defects_above = np.cumsum(units)[holds] - m, np.cumsum(r) - r
+    step = (r - 1.0) / np.maximum(m - 1.0, 1.0)
+    harmonic = digamma(above + m + 1.0) - digamma(above + 1.0)
+    gain = step * m + (defects_above + 1.0 - step * (above + 1.0)) * harmonic
+    return _ratio(np.sum(r / m * gain), r.sum())
+
+
+def roc_auc(y_true: npt.ArrayLike, score: npt.ArrayLike) -> float:
+    """Return the probability that a defect scores higher than a good unit, ties counting half.
+
+    Over units with a known label (`sklearn.metrics.roc_auc_score`).
+
+    Parameters
+    ----------
+    y_true, score
+        See the module.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN if there are no known defects or no known goods.
+
+    Raises
+    ------
+    ValueError
+        Lengths differ, a label is not 0, 1 or NaN, or a score is missing.
+
+    Examples
+    --------
+    >>> roc_auc([1, 0, 0], [0.5, 0.5, 0.1])
+    0.75
+    """
+    labels, scores = _known(y_true, score)
+    return float(roc_auc_score(labels, scores)) if 0 < labels.sum() < len(labels) else np.nan
+
+
+def brier_skill(y_true: npt.ArrayLike, score: npt.ArrayLike, *, prevalence: float) -> float:
+    """Return how much smaller the squared error is than that of always saying the prevalence.
+
+        skill = 1 - sum_i (p_i - y_i)^2 / sum_i (prevalence - y_i)^2
+
+    over units with a known label. 1 is perfect, 0 is no better than the prevalence, negative is worse.
+
+    Parameters
+    ----------
+    y_true, score
+        See the module; the scores are probabilities in [0, 1].
+    prevalence : float
+        Share of defects in the training window, not in `y_true`: the reference must not know the outcome.
+
+    Returns
+    -------
+    float
+        At most 1; NaN if no label is known or the reference makes no error.
+
+    Raises
+    ------
+    ValueError
+        Lengths differ, a label is not 0, 1 or NaN, a score or `prevalence` is not within [0, 1].
+
+    References
+    ----------
+    Brier, G. W. (1950). Verification of forecasts expressed in terms of probability. Monthly Weather
+    Review, 78(1), 1-3.
+
+    Examples
+    --------
+    >>> brier_skill([1, 0], [0.5, 0.0], prevalence=0.5)
+    0.5
+    """
+    labels, scores = _known_probabilities(y_true, score)
+    if not 0.0 <= prevalence <= 1.0:
+        raise ValueError(f"prevalence is {prevalence}; expected within [0, 1]")
+    reference = np.sum((prevalence - labels) ** 2)
+    return 1.0 - _ratio(np.sum((scores - labels) ** 2), reference)
+
+
+def observed_over_expected(y_true: npt.ArrayLike, score: npt.ArrayLike) -> float:
+    """Return the number of defects divided by the number that the scores promised.
+
+        O / E = sum_i y_i / sum_i p_i
+
+    over units with a known label. 1 is right on average, above 1 too few were promised.
+
+    Parameters
+    ----------
+    y_true, score
+        See the module; the scores are probabilities in [0, 1].
+
+    Returns
+    -------
+    float
+        0 or more; NaN if no label is known or no defect was promised.
+
+    Raises
+    ------
+    ValueError
+        Lengths differ, a label is not 0, 1 or NaN, or a score is not within [0, 1].
+
+    Examples
+    --------
+    >>> observed_over_expected([1, 1, 0, 0], [0.4, 0.4, 0.1, 0.1])
+    2.0
+    """
+    labels, scores = _known_probabilities(y_true, score)
+    return _ratio(labels.sum(), scores.sum())
+
+
+def _checked(y_true: npt.ArrayLike, score: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    labels, scores = np.asarray(y_true, dtype=float), np.asarray(score, dtype=float)
+    if labels.ndim != 1 or labels.shape != scores.shape:
+        raise ValueError(f"y_true has shape {labels.shape}, score {scores.shape}; expected one equal length")
+    if not (np.isnan(labels) | (labels == 0.0) | (labels == 1.0)).all():
+        raise ValueError("y_true must hold 1 (defect), 0 (good) or NaN (not known)")
+    if np.isnan(scores).any():
+        raise ValueError(f"{np.isnan(scores).sum()} of {scores.size} scores are missing")
+    return labels, scores
+
+
+def _known(y_true: npt.ArrayLike, score: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    labels, scores = _checked(y_true, score)
+    known = ~np.isnan(labels)
+    return labels[known], scores[known]
+
+
+def _known_probabilities(y_true: npt.ArrayLike, score: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    labels, scores = _known(y_true, score)
+    if not ((scores >= 0.0) & (scores <= 1.0)).all():
+        raise ValueError("scores must be probabilities within [0, 1]")
+    return labels, scores
+
+
+def _night_numbers(nights: npt.ArrayLike | None, n_units: int) -> np.ndarray:
+    if nights is None:
+        return np.zeros(n_units, dtype=int)
+    numbers = pd.factorize(pd.Series(nights), sort=True)[0]
+    if len(numbers) != n_units or (numbers < 0).any():
+        raise ValueError(
+            f"nights: found {len(numbers)} nights of {n_units} units, {(numbers < 0).sum()} of them missing; "
+            "expected one business date for each unit"
+        )
+    return numbers
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return float(numerator / denominator) if denominator > 0 else np.nan

@@ -1,0 +1,40 @@
+"""A fitted classifier in the form in which it leaves the lab."""
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+
+class RiskModel(BaseEstimator):
+    """A fitted classifier as it leaves the lab: `predict` gives P(defect).
+
+    Parameters
+    ----------
+    classifier : fitted scikit-learn classifier
+        With `predict_proba` for the classes 0 (good) and 1 (defect).
+    features : list of str
+        Names of the features it was fitted on, in order.
+    texts : list of str
+        Those of them that hold text.
+    """
+
+    def __init__(self, classifier: BaseEstimator, features: list[str], texts: list[str]) -> None:
+        self.classifier = classifier
+        self.features = features
+        self.texts = texts
+
+    @classmethod
+    def of(cls, classifier: BaseEstimator, X: pd.DataFrame) -> "RiskModel":
+        """Model of a classifier fitted on a feature table."""
+        texts = [name for name in X if not pd.api.types.is_numeric_dtype(X[name].dtype)]
+        return cls(classifier, list(X.columns), texts)
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        """P(recorded as defect if inspected), shape (n_units,).
+
+        Features that `X` lacks are missing values, others than the model's are ignored.
+        """
+        texts = set(self.texts)
+        known = X.reindex(columns=self.features)
+        frame = known.astype({name: "str" if name in texts else "float32" for name in self.features})
+        return self.classifier.predict_proba(frame)[:, 1]

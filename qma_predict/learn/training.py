@@ -1,0 +1,80 @@
+"""Training: recipe and ladder backtested in time order, then fitted on everything that is known."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sklearn.base import BaseEstimator
+
+from qma_predict.errors import NotEnoughData
+from qma_predict.learn.backtest import Backtest, backtest
+from qma_predict.learn.baselines import BASELINES, make_baseline
+from qma_predict.learn.dataset import Dataset
+from qma_predict.learn.recipes import make_recipe
+from qma_predict.learn.splits import RollingOriginSplit
+from qma_predict.learn.verdict import Verdict, verdict
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training found.
+
+    Attributes
+    ----------
+    backtest : Backtest
+    verdict : Verdict
+        The recipe against the best baseline.
+    models : mapping of str to fitted classifier
+        The contestants, fitted on every label known at the dataset's `as_of`.
+    winner : str
+        The recipe if it was shown to be better than every baseline, else the best baseline.
+    """
+
+    backtest: Backtest
+    verdict: Verdict
+    models: Mapping[str, BaseEstimator]
+    winner: str
+
+
+def train(dataset: Dataset) -> Training:
+    """Backtest the line's recipe against the ladder, and fit them all.
+
+    Raises
+    ------
+    NotEnoughData
+        If the history is too short for the backtest, or holds no defect or no good unit.
+    """
+    line, recipe = dataset.line, dataset.line.learning.recipe
+    contestants = {recipe: make_recipe(recipe, random_state=line.learning.seed)}
+    contestants |= {name: make_baseline(name) for name in BASELINES}
+    known = dataset.y.dropna()
+    if known.nunique() < 2:
+        raise NotEnoughData(
+            f"line {line.name}: {len(known)} units with a known label, {int(known.sum())} of them defects. "
+            "Expected some defects and some good units; wait for results, or check the gate in line.toml."
+        )
+    units = dataset.points.loc[known.index]
+    found = backtest(
+        contestants,
+        dataset.X.loc[known.index],
+        units["cutoff"],
+        labels_at=dataset.labels_at,
+        outcome=known,
+        night=units["night"],
+        splitter=RollingOriginSplit(line.learning.blocks, test=line.learning.block, gap=line.gate.maturity),
+        capacity=line.list.capacity,
+    )
+    judged = verdict(found, recipe)
+    log.info("%s", judged.sentence)
+    models = {name: fit(estimator, dataset) for name, estimator in contestants.items()}
+    return Training(found, judged, models, recipe if judged.better else judged.baseline or BASELINES[0])
+
+
+def fit(estimator: BaseEstimator, dataset: Dataset) -> BaseEstimator:
+    """Fit an estimator on every unit with a known label, in time order."""
+    order = dataset.points.reset_index().sort_values(["cutoff", "unit_id"])["unit_id"]
+    known = dataset.y.reindex(order).dropna()
+    return estimator.fit(dataset.X.loc[known.index], known.astype(int))
+

@@ -1,0 +1,1 @@
+"""What leaves the lab: registry, scoring, the risk list and its renderings, publication."""

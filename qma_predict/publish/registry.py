@@ -1,0 +1,265 @@
+"""The registry of runs and models: the only module that knows MLflow."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import qma_predict
+from qma_predict.errors import ModelError
+from qma_predict.home import Home
+from qma_predict.learn.backtest import Backtest
+from qma_predict.learn.dataset import Dataset
+from qma_predict.learn.risk_model import RiskModel
+from qma_predict.line import Line
+
+CHAMPION = "champion"
+
+TRUSTED_TYPES = (
+    "collections.OrderedDict",
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
+    "numpy.number",
+    "sklearn.compose._column_transformer.make_column_selector",
+)
+"""Types, beyond our own and those that skops trusts by itself, that a stored model may consist of."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A registered version of a line's model.
+
+    Attributes
+    ----------
+    line, version, run_id : str
+    contestant : str
+        Name of the recipe or baseline that it is a fit of.
+    is_recipe : bool
+        False for a baseline, which is used because no recipe was shown to be better.
+    as_of : datetime, UTC
+        Nothing recorded later was used for it.
+    base_rate : float
+        Share of defects among the labels it was fitted on.
+    finding : str
+        What its backtest said, in a sentence.
+    """
+
+    line: str
+    version: str
+    run_id: str
+    contestant: str
+    is_recipe: bool
+    as_of: datetime
+    base_rate: float
+    finding: str
+
+
+@contextmanager
+def _store(home: Home) -> Iterator[Any]:
+    """Make MLflow point to the home's store, which is made by one process at a time."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    uri = f"sqlite:///{home.mlflow / 'mlflow.db'}"
+    with home.writing("mlflow"):
+        home.mlflow.mkdir(exist_ok=True)
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        client = mlflow.MlflowClient(uri, uri)
+        client.search_experiments(max_results=1)  # the first touch makes the tables
+    yield client
+
+
+def log_training(
+    home: Home, line: Line, dataset: Dataset, found: Backtest, models: Mapping[str, RiskModel], winner: str, finding: str
+) -> Model:
+    """Log a training: a run for each contestant with its metrics, and the winner as a model version.
+
+    Parameters
+    ----------
+    home : Home
+    line : Line
+    dataset : Dataset
+        What everything was fitted on; its identity is logged.
+    found : Backtest
+    models : mapping of str to RiskModel
+        The contestants, fitted on the whole dataset.
+    winner : str
+        Which of them is registered.
+    finding : str
+        What the backtest said, in a sentence.
+
+    Returns
+    -------
+    Model
+        The new version; it is not the champion until `promote`.
+    """
+    import mlflow
+    from mlflow.data.delta_dataset_source import DeltaDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+
+    as_of = pd.Timestamp(dataset.history.as_of)
+    with _store(home) as client:
+        experiment = _experiment(client, home, line)
+        source = DeltaDatasetSource(path=str(home.lake(line.name) / "inspections"))
+        data = MetaDataset(source, name=line.name, digest=str(dataset.identity["digest"]))
+        with mlflow.start_run(experiment_id=experiment, run_name=f"train {as_of:%Y-%m-%d}") as run:
+            mlflow.log_input(data, context="training")
+            mlflow.log_params(_parameters(line, dataset) | {"winner": winner})
+            mlflow.set_tag("mlflow.note.content", finding)
+            mlflow.log_dict(dataset.identity, "dataset.json")
+            mlflow.log_text(found.table.to_csv(index=False), "backtest.csv")
+            for name in models:
+                _log_contestant(experiment, name, found.table)
+            tags = {
+                "line": line.name,
+                "contestant": winner,
+                "is_recipe": str(winner == line.learning.recipe),
+                "as_of": as_of.isoformat(),
+                "base_rate": repr(float(dataset.y.mean())),
+                "finding": finding,
+            }
+            logged = mlflow.sklearn.log_model(
+                models[winner],
+                name="model",
+                code_paths=[str(Path(qma_predict.__file__).parent)],
+                serialization_format="skops",
+                skops_trusted_types=_trusted_types(models[winner]),
+                signature=_signature(models[winner]),
+                input_example=_typed(dataset.X.head(3), models[winner].features, models[winner].texts),
+                pip_requirements=_requirements(),
+                pyfunc_predict_fn="predict",
+            )
+        if not client.search_registered_models(f"name = '{line.name}'"):
+            client.create_registered_model(line.name)
+        made = client.create_model_version(line.name, logged.model_uri, run.info.run_id, tags=tags, model_id=logged.model_id)
+        return _model(made)
+
+
+def promote(home: Home, model: Model) -> None:
+    """Make a version the champion of its line: from now on, nights are scored with it."""
+    with _store(home) as client:
+        client.set_registered_model_alias(model.line, CHAMPION, model.version)
+
+
+def champion(home: Home, line: Line) -> Model:
+    """Champion of a line.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
+    with _store(home) as client:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return _model(client.get_model_version_by_alias(line.name, CHAMPION))
+        except MlflowException as error:
+            raise ModelError(
+                f"{home.mlflow}: line {line.name} has no champion. Train one first: qma train {line.name}"
+            ) from error
+
+
+def load(home: Home, model: Model) -> Callable[[pd.DataFrame], np.ndarray]:
+    """Load a version as a function from a feature table to P(defect), shape (n_units,).
+
+    Raises
+    ------
+    ModelError
+        If it cannot be loaded.
+    """
+    with _store(home):
+        import mlflow
+
+        try:
+            loaded = mlflow.pyfunc.load_model(f"models:/{model.line}/{model.version}")
+        except (mlflow.MlflowException, OSError) as error:
+            raise ModelError(f"{home.mlflow}: model {model.line} v{model.version} cannot be loaded: {error}") from error
+    inputs = loaded.metadata.get_input_schema().inputs
+    features = [column.name for column in inputs]
+    texts = [column.name for column in inputs if column.type.name == "string"]
+    return lambda X: np.asarray(loaded.predict(_typed(X, features, texts)), dtype=float)
+
+
+def _trusted_types(model: RiskModel) -> list[str]:
+    """Types that the stored model consists of, if all of them are trusted: none runs code when it is loaded."""
+    import skops.io
+
+    types = skops.io.get_untrusted_types(data=skops.io.dumps(model))
+    strange = [name for name in types if name not in TRUSTED_TYPES and not name.startswith("qma_predict.learn.")]
+    if strange:
+        raise ModelError(f"model of types {strange}, which are not trusted. Expected scikit-learn's, LightGBM's or ours.")
+    return types
+
+
+def _experiment(client: Any, home: Home, line: Line) -> str:
+    found = client.get_experiment_by_name(line.name)
+    if found:
+        return str(found.experiment_id)
+    artifacts = (home.mlflow / "artifacts" / line.name).as_uri()
+    return str(client.create_experiment(line.name, artifact_location=artifacts))
+
+
+def _log_contestant(experiment: str, name: str, table: pd.DataFrame) -> None:
+    """Log a contestant as a child run: each metric by block, and its mean over the blocks at the last step."""
+    import mlflow
+
+    with mlflow.start_run(experiment_id=experiment, run_name=name, nested=True):
+        mlflow.log_param("contestant", name)
+        values = table[(table["contestant"] == name) & table["value"].notna()]
+        for row in values.itertuples():
+            mlflow.log_metric(row.metric, row.value, step=row.block)
+        means = values.groupby("metric")["value"].mean()
+        mlflow.log_metrics({f"mean_{metric}": float(value) for metric, value in means.items()})
+
+
+def _parameters(line: Line, dataset: Dataset) -> dict[str, object]:
+    learning = line.learning.model_dump(mode="json")
+    shape = {key: dataset.identity[key] for key in ("as_of", "units", "features", "labelled", "defects")}
+    return learning | shape | {"maturity": str(line.gate.maturity), "capacity": line.list.capacity}
+
+
+def _signature(model: RiskModel) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    texts = set(model.texts)
+    columns = [ColSpec("string" if name in texts else "double", name, required=False) for name in model.features]
+    return ModelSignature(inputs=Schema(columns), outputs=Schema([ColSpec("double")]))
+
+
+def _typed(X: pd.DataFrame, features: list[str], texts: list[str]) -> pd.DataFrame:
+    """Features as the signature has them: doubles and strings, missing where the table lacks one."""
+    frame = X.reindex(columns=features)
+    numbers = [name for name in features if name not in set(texts)]
+    return frame.astype(dict.fromkeys(numbers, "float64") | dict.fromkeys(texts, "str"))
+
+
+def _requirements() -> list[str]:
+    packages = ("lightgbm", "mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
+    return [f"{package}=={version(package)}" for package in packages]
+
+
+def _model(made: Any) -> Model:
+    tags = made.tags
+    return Model(
+        line=made.name,
+        version=str(made.version),
+        run_id=made.run_id,
+        contestant=tags["contestant"],
+        is_recipe=tags["is_recipe"] == "True",
+        as_of=datetime.fromisoformat(tags["as_of"]),
+        base_rate=float(tags["base_rate"]),
+        finding=tags["finding"],
+    )

@@ -1,0 +1,286 @@
+"""The risk list: which of a night's candidates to check, what that should find, and its data files.
+
+A night's candidates come as one frame, one row a unit, in any order (`CANDIDATE_COLUMNS`). `rank` orders
+those with a score and marks the first ``capacity`` as listed; `not_scored` gives the others. `table` puts
+both into one frame of documented columns; `to_csv` and `to_parquet` render that to the same bytes every time.
+"""
+
+import io
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qma_predict.errors import PublicationError
+from qma_predict.publish.text import spreadsheet_text, visible
+
+CANDIDATE_COLUMNS = (
+    "unit_id",
+    "product",
+    "cutoff",
+    "first_night",
+    "station",
+    "machine",
+    "since",
+    "score",
+    "reason",
+)
+
+SCHEMA_VERSION = 1
+"""Version of `TABLE_SCHEMA`; it rises with every change that a reader of the file could notice."""
+
+SCORE_DECIMALS = 6
+
+_UTC = pa.timestamp("us", tz="UTC")
+
+TABLE_SCHEMA = pa.schema(
+    [
+        pa.field("schema_version", pa.int32(), nullable=False),
+        pa.field("list_id", pa.string(), nullable=False),
+        pa.field("rank", pa.int32()),  # 1 is the highest risk; missing where not scored
+        pa.field("listed", pa.bool_(), nullable=False),  # to be checked: within the capacity
+        pa.field("unit_id", pa.string(), nullable=False),
+        pa.field("product", pa.string()),
+        pa.field("station", pa.string()),  # where the unit is, as known at as_of
+        pa.field("machine", pa.string()),
+        pa.field("since", _UTC),  # when it got there
+        pa.field("cutoff", _UTC),  # the last moment whose data the score may use
+        pa.field("first_night", pa.date32()),  # business date on which the unit was first a candidate
+        pa.field("score", pa.float64()),  # P(recorded as defect if inspected); missing where not scored
+        pa.field("reason", pa.string()),  # why the unit was not scored
+    ],
+    metadata={"qma_schema": f"risk_list {SCHEMA_VERSION}"},
+)
+
+
+class Found(NamedTuple):
+    """How many defects a list is expected to find, with the central 90 % interval [defects]."""
+
+    expected: float
+    low: int
+    high: int
+
+
+def rank(candidates: pd.DataFrame, *, capacity: int) -> pd.DataFrame:
+    """Order the scored candidates by risk and mark those that the capacity allows to check.
+
+    Parameters
+    ----------
+    candidates : DataFrame, one row a unit
+        `CANDIDATE_COLUMNS`, in any row order. ``score`` is P(defect) in [0, 1], NaN = not scored.
+    capacity : int
+        Units that can be checked [units].
+
+    Returns
+    -------
+    DataFrame
+        The scored candidates, highest risk first, with ``score`` rounded to six decimals (so that every
+        published number follows from the published scores) and the columns ``rank`` (1..n, ties by
+        ``unit_id``) and ``listed`` (``rank <= capacity``).
+
+    Raises
+    ------
+    PublicationError
+        Missing columns, a missing or repeated ``unit_id``, a score outside [0, 1], times without a zone,
+        or a negative capacity.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> night = pd.DataFrame({"unit_id": ["a", "b", "c"], "score": [0.1, 0.3, 0.1]})
+    >>> night = night.reindex(columns=CANDIDATE_COLUMNS)
+    >>> rank(night, capacity=2)[["unit_id", "score", "rank", "listed"]]
+      unit_id  score  rank  listed
+    0       b    0.3     1    True
+    1       a    0.1     2    True
+    2       c    0.1     3   False
+    """
+    if capacity < 0:
+        raise PublicationError(f"capacity is {capacity} units, expected 0 or more; correct it in line.toml")
+    checked = _checked(candidates)
+    ranked = checked[checked["score"].notna()]
+    ranked = ranked.sort_values(["score", "unit_id"], ascending=[False, True], ignore_index=True)
+    ranked["rank"] = np.arange(1, len(ranked) + 1)
+    ranked["listed"] = ranked["rank"] <= capacity
+    return ranked
+
+
+def not_scored(candidates: pd.DataFrame) -> pd.DataFrame:
+    """Return the candidates without a score, by ``unit_id``; their ``reason`` says why.
+
+    Raises
+    ------
+    PublicationError
+        As for `rank`.
+    """
+    checked = _checked(candidates)
+    return checked[checked["score"].isna()].sort_values("unit_id", ignore_index=True)
+
+
+def expected_found(scores: np.ndarray | pd.Series) -> Found:
+    """Return how many defects the checks should find, with the exact central 90 % interval.
+
+    The number found is Poisson-binomial: the sum of one independent draw a unit. The interval runs from the
+    5 % to the 95 % quantile of that distribution, so it holds at least 90 %. It assumes that the
+    probabilities are right and that units fail independently of each other; a machine that drifts makes both
+    false and the interval too narrow.
+
+    Parameters
+    ----------
+    scores : array of shape (n_listed,)
+        P(defect) of the listed units.
+
+    Raises
+    ------
+    ValueError
+        A score is missing or outside [0, 1].
+
+    References
+    ----------
+    Hong, Y. (2013). On computing the distribution function for the Poisson binomial distribution.
+    Computational Statistics & Data Analysis 59, 41-51.
+
+    Examples
+    --------
+    >>> expected_found([0.5, 0.5])
+    Found(expected=1.0, low=0, high=2)
+    >>> expected_found([1.0, 1.0, 0.0])
+    Found(expected=2.0, low=2, high=2)
+    """
+    p = np.asarray(scores, dtype=float)
+    if not np.all((p >= 0) & (p <= 1)):
+        raise ValueError("expected_found: every score must lie in [0, 1]; leave units without a score out")
+    chance = np.zeros(len(p) + 1)  # chance[k] = P(k defects among the units so far)
+    chance[0] = 1.0
+    for unit, probability in enumerate(p, start=1):
+        with_this_one = chance[:unit] * probability
+        chance[: unit + 1] *= 1 - probability
+        chance[1 : unit + 1] += with_this_one
+    up_to = np.cumsum(chance)
+    rounding = 1e-12  # a quantile that is hit exactly must not be missed by a rounding error of the sum
+    low, high = (int(np.argmax(up_to >= level - rounding)) for level in (0.05, 0.95))
+    return Found(float(p.sum()), low, high)
+
+
+def random_would_find(scores: np.ndarray | pd.Series, *, checks: int) -> float | None:
+    """Return how many defects as many checks would find on average, picked at random from the scored units.
+
+    Parameters
+    ----------
+    scores : array of shape (n_scored,)
+        P(defect) of every scored candidate, listed or not.
+    checks : int
+        Number of listed units [units].
+
+    Returns
+    -------
+    float or None
+        ``checks`` times the mean score; None where nothing was scored, as there is nothing to pick from.
+
+    Examples
+    --------
+    >>> random_would_find([0.2, 0.0, 0.0, 0.0], checks=2)
+    0.1
+    """
+    if len(scores) == 0:
+        return None
+    return checks * float(np.mean(scores))
+
+
+def table(ranked: pd.DataFrame, not_scored: pd.DataFrame, *, list_id: str) -> pd.DataFrame:
+    """Put the whole night into one frame: the ranked units in order, then the units without a score.
+
+    Every number of the page can be computed again from this table and the manifest.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `TABLE_SCHEMA`, in that order.
+    """
+    night = pd.concat([_table_rows(ranked, list_id), _table_rows(not_scored, list_id)], ignore_index=True)
+    return night[list(TABLE_SCHEMA.names)]
+
+
+def to_parquet(table: pd.DataFrame) -> bytes:
+    """Render `table` as Parquet; the same rows give the same bytes (with the same version of pyarrow)."""
+    arrays = [_arrow(table[field.name], field.type) for field in TABLE_SCHEMA]
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays(arrays, schema=TABLE_SCHEMA), out)
+    return out.getvalue()
+
+
+def to_csv(table: pd.DataFrame) -> bytes:
+    r"""Render `table` as CSV that a spreadsheet can open without running anything.
+
+    UTF-8, comma, ``\n`` line ends, one header line, columns of `TABLE_SCHEMA` in that order. Times are ISO
+    8601 UTC with six decimals and ``Z``, dates ISO, scores have six decimals, booleans are ``true`` and
+    ``false``, missing is empty. Text goes through `spreadsheet_text`; Parquet has the text as it is.
+    """
+    cells = pd.DataFrame(index=table.index)
+    for field in TABLE_SCHEMA:
+        cells[field.name] = _csv_cells(table[field.name], field.type)
+    return cells.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _checked(candidates: pd.DataFrame) -> pd.DataFrame:
+    """Return the candidates with plain dtypes and rounded scores, or raise with what is wrong."""
+    missing = [column for column in CANDIDATE_COLUMNS if column not in candidates]
+    if missing:
+        expected = list(CANDIDATE_COLUMNS)
+        raise PublicationError(f"candidates: columns {missing} are missing, expected {expected}")
+    frame = candidates[list(CANDIDATE_COLUMNS)].copy()
+    nameless = int(frame["unit_id"].isna().sum())
+    if nameless:
+        raise PublicationError(f"candidates: {nameless} rows have no unit_id, expected none")
+    repeated = frame["unit_id"][frame["unit_id"].duplicated()].unique()
+    if len(repeated):
+        raise PublicationError(
+            f"candidates: {len(repeated)} unit_ids occur more than once, for example "
+            f"'{visible(str(min(repeated)))}', expected one row a unit; make them unique before ranking"
+        )
+    frame["score"] = frame["score"].astype("float64").round(SCORE_DECIMALS) + 0.0  # no negative zero
+    outside = frame[frame["score"].notna() & ~frame["score"].between(0, 1)]
+    if len(outside):
+        first = outside.sort_values("unit_id").iloc[0]
+        raise PublicationError(
+            f"candidates: {len(outside)} scores lie outside [0, 1], for example {first['score']} of unit "
+            f"'{visible(str(first['unit_id']))}'; a score must be a probability"
+        )
+    for column in ("cutoff", "since"):
+        frame[column] = _utc(frame[column])
+    texts = ["unit_id", "product", "station", "machine", "reason"]
+    return frame.astype(dict.fromkeys(texts, "str") | {"first_night": "object"})
+
+
+def _utc(times: pd.Series) -> pd.Series:
+    if isinstance(times.dtype, pd.DatetimeTZDtype) or times.isna().all():
+        return pd.to_datetime(times, utc=True).dt.as_unit("us")
+    raise PublicationError(f"candidates: {times.name} is {times.dtype}, expected times with a zone (UTC)")
+
+
+def _table_rows(units: pd.DataFrame, list_id: str) -> pd.DataFrame:
+    rows = units.reindex(columns=list(TABLE_SCHEMA.names))
+    rows["rank"] = rows["rank"].astype("Int32")
+    rows["listed"] = rows["listed"].eq(True)
+    return rows.assign(schema_version=SCHEMA_VERSION, list_id=list_id)
+
+
+def _arrow(column: pd.Series, kind: pa.DataType) -> pa.Array:
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        # pandas 3.1 warns when pyarrow reads times with a zone; UTC without the zone is the same instants.
+        column = column.dt.tz_convert(None)
+    return pa.array(column, type=kind, from_pandas=True)
+
+
+def _csv_cells(column: pd.Series, kind: pa.DataType) -> list[str]:
+    if pa.types.is_timestamp(kind):
+        column = column.dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    elif pa.types.is_floating(kind):
+        column = column.map(f"{{:.{SCORE_DECIMALS}f}}".format, na_action="ignore")
+    elif pa.types.is_boolean(kind):
+        column = column.map({True: "true", False: "false"})
+    elif pa.types.is_string(kind):
+        column = column.astype("object").map(lambda text: spreadsheet_text(str(text)), na_action="ignore")
+    return ["" if pd.isna(cell) else str(cell) for cell in column]

@@ -1,0 +1,43 @@
+"""Scoring: candidates of a night, their features, and the champion's probability for each."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from qma_predict.data.lake import History
+from qma_predict.features.points import candidates, prediction_points, whereabouts
+from qma_predict.features.table import feature_table
+from qma_predict.line import Line
+
+
+def score_candidates(
+    history: History, line: Line, predict: Callable[[pd.DataFrame], np.ndarray]
+) -> pd.DataFrame:
+    """Candidates of the night at the history's `as_of`, scored.
+
+    Parameters
+    ----------
+    history : History
+        As of the night.
+    line : Line
+    predict : callable
+        P(defect), shape (n_units,), for a feature table.
+
+    Returns
+    -------
+    DataFrame, shape (n_candidates, 9)
+        ``unit_id``, ``product``, ``cutoff`` [UTC], ``first_night`` (business date on which the unit was first a
+        candidate), ``station``, ``machine`` and ``since`` [UTC] of where it is now, ``score`` (missing: not
+        scored) and ``reason`` (why it was not scored, else missing).
+    """
+    points = candidates(prediction_points(history, line), history.as_of)
+    X = feature_table(history, points, line)
+    silent = X.select_dtypes("number").isna().all(axis=1).to_numpy()
+    scored = points.set_index("unit_id")[["cutoff"]].assign(first_night=points["night"].to_numpy())
+    scored = scored.join(whereabouts(history, points["unit_id"]))
+    scored["score"] = np.nan
+    scored["reason"] = pd.Series(pd.NA, index=scored.index, dtype="str")
+    scored.loc[~silent, "score"] = predict(X[~silent]) if (~silent).any() else np.nan
+    scored.loc[silent, "reason"] = "no reading was known at its cutoff"
+    return scored.reset_index()

@@ -1,0 +1,1 @@
+"""What became of it: published lists against what became known."""

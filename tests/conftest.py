@@ -1,0 +1,162 @@
+"""Fixtures for every test: a small simulated plant in a real home, and a tiny line with rows written by hand.
+
+``plant_folder``, ``line``, ``home``, ``lake``
+    Eleven weeks of about 60 units a day (summer time ends within them), written by the simulator, and ingested once
+    a session into a home by the committed `models/demo/line.toml`. They are shared: read them, never write.
+``home_copy``
+    A copy of that home that a test may write to.
+``tiny_line``, ``make_lake``, ``make_history``
+    A line of two stations, and rows written by hand in a real lake, for numbers worked by hand.
+"""
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from qma_predict.data.contract import TABLES
+from qma_predict.data.ingest import ingest
+from qma_predict.data.lake import SCHEMAS, History, Lake
+from qma_predict.data.simulate import simulate, write_plant
+from qma_predict.home import Home, open_home
+from qma_predict.line import Line, load_line
+
+DAYS = 77
+LOADED = pd.Timestamp("2026-01-05 12:00", tz="UTC")
+"""When the shared home was set up: later than anything the small plant recorded, so that nights are replayed."""
+
+TINY = """
+name = "tiny"
+title = "Tiny line"
+plant = "Test plant"
+timezone = "Europe/Berlin"
+route = ["press", "oven"]
+prediction = { after = "oven", grace = "15 min" }
+gate = { name = "final", characteristics = ["leak", "size"], maturity = "5 d" }
+candidates = { max_age = "3 d", leave_at = ["shipping", "scrap"] }
+list = { as_of = "05:00", capacity = 2 }
+learning = { families = ["readings", "route"] }
+sources = [
+    { table = "units", path = "units.csv", delay = "0 s" },
+    { table = "visits", path = "visits.csv", delay = "0 s" },
+    { table = "readings", path = "readings.csv", delay = "0 s" },
+    { table = "tags", path = "tags.csv", delay = "0 s" },
+    { table = "inspections", path = "inspections.csv", delay = "0 s" },
+]
+"""
+
+DEPENDENCIES_WARN = (
+    # ibis 12 asks pandas 3.1 for an option that is on its way out
+    "ignore:The 'future.infer_string' option is deprecated:pandas.errors.Pandas4Warning",
+    # pyarrow 25 reads times with a zone from pandas 3.1 by an attribute whose meaning will change
+    "ignore:Series.values returning an ndarray that drops timezone:pandas.errors.Pandas4Warning",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for warning in DEPENDENCIES_WARN:
+        config.addinivalue_line("filterwarnings", warning)
+
+
+Rows = Iterable[Mapping[str, Any]] | pd.DataFrame
+
+
+@pytest.fixture(scope="session")
+def plant_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the small plant: `plant/` with its files, `truth/units.parquet` with what nobody there knows."""
+    folder = tmp_path_factory.mktemp("small") / "plant"
+    write_plant(simulate(days=DAYS, units_per_day=60, seed=11), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def line(plant_folder: Path) -> Line:
+    """The committed demo line, reading the small plant."""
+    models = Path(__file__).parents[1] / "models"
+    return load_line(models / "demo", {"QMA_DATA": str(plant_folder)})
+
+
+@pytest.fixture(scope="session")
+def home(line: Line, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home whose lake holds the small plant, set up at `LOADED`. Shared: read only."""
+    home = open_home(tmp_path_factory.mktemp("shared") / "home")
+    done = ingest(line, Lake(home.lake(line.name)), as_of=LOADED, now=LOADED)
+    assert done.problems == ()
+    return home
+
+
+@pytest.fixture(scope="session")
+def lake(home: Home, line: Line) -> Lake:
+    """The small plant's lake. Shared: read only."""
+    return Lake(home.lake(line.name))
+
+
+@pytest.fixture
+def home_copy(home: Home, tmp_path: Path) -> Home:
+    """A copy of the shared home that the test may write to."""
+    shutil.copytree(home.folder, tmp_path / "home")
+    return open_home(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def tiny_line(tmp_path_factory: pytest.TempPathFactory) -> Line:
+    """A line with the stations press and oven; cutoff 15 min after the oven, gate `final` (leak, size), 05:00 Berlin."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "line.toml").write_text(TINY)
+    return load_line(folder)
+
+
+@pytest.fixture
+def make_lake(tmp_path: Path) -> Callable[..., Lake]:
+    """Return `make_lake(tables, *, set_up=None)`: rows written by hand, in a real lake of their own.
+
+    `tables` maps a table's name to its rows, as dicts or a frame; each table is one commit. What a row leaves out is
+    filled in: `occurred_at` from the table's own times, `recorded_at` = `occurred_at`, `ingested_at` = `set_up`, or
+    else `LOADED`, an empty text in a key, anything else missing. Times are text or moments, UTC where they name no
+    zone. With `set_up`, the books say that the first ingest was then; without, history was only loaded.
+    """
+    numbers = iter(range(1_000_000))
+
+    def make(tables: Mapping[str, Rows], *, set_up: str | None = None) -> Lake:
+        lake = Lake(tmp_path / f"lake-{next(numbers)}")
+        for name, rows in tables.items():
+            lake.append(name, complete(name, rows, ingested_at=set_up or LOADED), [])
+        if set_up is not None:
+            lake.append("files", complete("files", [{"ingested_at": set_up}]), [])
+        return lake
+
+    return make
+
+
+@pytest.fixture
+def make_history(make_lake: Callable[..., Lake]) -> Callable[..., History]:
+    """Return `make_history(tables, *, as_of=LOADED, set_up=None)`: `make_lake(...).at(as_of)`."""
+
+    def make(tables: Mapping[str, Rows], *, as_of: Any = LOADED, set_up: str | None = None) -> History:
+        return make_lake(tables, set_up=set_up).at(pd.to_datetime(as_of, utc=True))
+
+    return make
+
+
+def complete(name: str, rows: Rows, *, ingested_at: Any = LOADED) -> pd.DataFrame:
+    """Rows of a table with everything that `make_lake` fills in, ready for `Lake.append`."""
+    given = pd.DataFrame(rows) if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
+    unknown = set(given) - set(SCHEMAS[name].names)
+    assert not unknown, f"{name} has no columns {unknown}"
+    frame = given.reindex(columns=SCHEMAS[name].names)
+    for field in SCHEMAS[name]:
+        if str(field.type).startswith("timestamp"):
+            frame[field.name] = pd.to_datetime(frame[field.name], utc=True, format="ISO8601").astype("datetime64[us, UTC]")
+        elif str(field.type) == "string":
+            frame[field.name] = frame[field.name].astype("str")
+    if name in TABLES:
+        for source in TABLES[name].happened:
+            frame["occurred_at"] = frame["occurred_at"].fillna(frame[source])
+        frame["recorded_at"] = frame["recorded_at"].fillna(frame["occurred_at"])
+        texts = [column for column in TABLES[name].key if frame[column].dtype == "str"]
+        frame[texts] = frame[texts].fillna("")
+    frame["ingested_at"] = frame["ingested_at"].fillna(pd.to_datetime(ingested_at, utc=True))
+    return frame

@@ -1,0 +1,234 @@
+import json
+import os
+import shutil
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from qma_predict.errors import PublicationError
+from qma_predict.publish import bundle
+from qma_predict.publish.bundle import STEPS, publish, published_dates, read, verify
+
+MONDAY, TUESDAY = date(2026, 11, 23), date(2026, 11, 24)
+FACTS = {"line": "line2", "capacity": 38}
+CONTENTS = {"risk_list.csv": b"rank\n1\n", "risk_list.html": b"<!doctype html>"}
+
+# Python 3.12 and later warn of a fork in a process with threads; the children here only touch files.
+pytestmark = pytest.mark.filterwarnings("ignore:This process.*fork:DeprecationWarning")
+
+
+def put(folder: Path, day: date, contents: dict[str, bytes] = CONTENTS, **options: object) -> Path:
+    return publish(
+        folder, day, contents, facts=FACTS, receipt={"published_at": "2026-11-24T04:01:00Z"}, **options
+    )
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Start the work in a forked process and return its id; it exits with 0 if the work came to its end."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        work()
+        code = 0
+    finally:
+        os._exit(code)  # pytest's own clean-up must not run in the child
+
+
+def exit_code(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def debris(folder: Path) -> list[str]:
+    """Return what lies in the folder beside lists, the pointer and the lock."""
+    expected = {day.isoformat() for day in published_dates(folder)} | {"latest", ".publish.lock"}
+    return sorted({entry.name for entry in folder.iterdir()} - expected)
+
+
+def test_a_published_list_has_its_files_manifest_and_receipt(tmp_path):
+    path = put(tmp_path / "published" / "line2", TUESDAY)
+    assert path == tmp_path / "published" / "line2" / "2026-11-24"
+    assert {file.name: file.read_bytes() for file in path.iterdir() if file.name in CONTENTS} == CONTENTS
+    manifest = json.loads((path / "manifest.json").read_text())
+    assert manifest["business_date"] == "2026-11-24"
+    assert manifest["facts"] == FACTS
+    # printf 'rank\n1\n' | sha256sum
+    assert manifest["files"]["risk_list.csv"] == {
+        "bytes": 7,
+        "sha256": "619607b99c01995eac795f964ca17859a5eb410d6f07487efccac7fd1715c0b4",
+    }
+    assert json.loads((path / "receipt.json").read_text())["published_at"] == "2026-11-24T04:01:00Z"
+    assert (tmp_path / "published" / "line2" / "latest").readlink() == Path("2026-11-24")
+    assert debris(path.parent) == []
+
+
+def test_the_same_list_published_elsewhere_at_another_time_has_the_same_bytes(tmp_path):
+    first = put(tmp_path / "a", TUESDAY)
+    second = publish(
+        tmp_path / "b",
+        TUESDAY,
+        dict(reversed(CONTENTS.items())),
+        facts=FACTS,
+        receipt={"published_at": "later"},
+    )
+    for name in [*CONTENTS, "manifest.json"]:
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    assert (first / "receipt.json").read_bytes() != (second / "receipt.json").read_bytes()
+
+
+def test_a_date_is_published_once_and_then_stays_as_it_is(tmp_path, caplog):
+    path = put(tmp_path, TUESDAY)
+    before = {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in path.iterdir()}
+    assert put(tmp_path, TUESDAY) == path
+    assert caplog.records == []
+    assert put(tmp_path, TUESDAY, {"risk_list.csv": b"other"}) == path
+    assert "already published with other content" in caplog.text
+    assert {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in path.iterdir()} == before
+
+
+def test_the_pointer_never_moves_back(tmp_path):
+    put(tmp_path, TUESDAY)
+    put(tmp_path, MONDAY)
+    assert (tmp_path / "latest").readlink() == Path("2026-11-24")
+    assert published_dates(tmp_path) == [MONDAY, TUESDAY]
+
+
+def test_the_pointer_moves_forward_over_month_and_year(tmp_path):
+    for day in (date(2026, 9, 30), date(2026, 10, 1), date(2027, 1, 1)):
+        put(tmp_path, day)
+        assert (tmp_path / "latest").readlink() == Path(day.isoformat())
+
+
+def test_reading_gives_the_manifest_of_a_date(tmp_path):
+    put(tmp_path, TUESDAY)
+    assert read(tmp_path, TUESDAY)["facts"] == FACTS
+    with pytest.raises(
+        PublicationError, match="no list is published for this date; published are: 2026-11-24 to"
+    ):
+        read(tmp_path, MONDAY)
+    with pytest.raises(PublicationError, match="published are: none"):
+        read(tmp_path / "no line", MONDAY)
+
+
+def edit_manifest(path: Path) -> None:
+    text = (path / "manifest.json").read_text()
+    (path / "manifest.json").write_text(text.replace('"capacity": 38', '"capacity": 39'))
+
+
+DAMAGES = [
+    (
+        lambda path: (path / "risk_list.csv").write_bytes(b"rank\n2\n"),
+        "risk_list.csv has SHA-256 .*, expected",
+    ),
+    (lambda path: (path / "risk_list.html").unlink(), "risk_list.html is missing"),
+    (edit_manifest, "manifest.json is not the one that receipt.json names"),
+    (lambda path: (path / "manifest.json").unlink(), "manifest.json or receipt.json cannot be read"),
+    (lambda path: (path / "manifest.json").write_text("[1]"), "manifest.json or receipt.json cannot be read"),
+    (lambda path: (path / "receipt.json").write_text("{}"), "manifest.json or receipt.json cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES)
+def test_a_damaged_list_is_named_and_not_replaced(tmp_path, damage, message):
+    path = put(tmp_path, TUESDAY)
+    damage(path)
+    for ask in (lambda: verify(path), lambda: read(tmp_path, TUESDAY), lambda: put(tmp_path, TUESDAY)):
+        with pytest.raises(PublicationError, match=f"{message}.*restore the folder from a backup"):
+            ask()
+
+
+def test_a_list_under_the_name_of_another_date_is_damaged(tmp_path):
+    shutil.copytree(put(tmp_path, MONDAY), tmp_path / "2026-11-24")
+    with pytest.raises(PublicationError, match=r"manifest\.json is of business date 2026-11-23"):
+        read(tmp_path, TUESDAY)
+
+
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "receipt.json", "../x", "a/b", ".hidden", "", "..", "a\\b"]
+)
+def test_a_name_that_is_no_plain_file_is_refused(tmp_path, name):
+    with pytest.raises(PublicationError, match="cannot be published, expected a plain name"):
+        put(tmp_path, TUESDAY, {name: b""})
+
+
+def test_a_store_that_cannot_be_written_is_said_and_leaves_nothing(tmp_path):
+    def full(name: str) -> None:
+        if name == "manifest written":
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(PublicationError, match=r"cannot be written .*No space left.*lists are unchanged"):
+        put(tmp_path, TUESDAY, step=full)
+    assert published_dates(tmp_path) == []
+    assert debris(tmp_path) == []
+
+
+def test_a_lock_that_is_never_released_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle, "LOCK_SECONDS", 0.05)
+    with (
+        FileLock(tmp_path / ".publish.lock"),
+        pytest.raises(PublicationError, match="another process has been"),
+    ):
+        put(tmp_path, TUESDAY)
+
+
+def test_who_comes_second_where_no_lock_reaches_keeps_the_first_list(tmp_path):
+    other = put(tmp_path / "elsewhere", TUESDAY, {"risk_list.csv": b"from the other host"})
+
+    def other_host_is_first(name: str) -> None:
+        if name == "staging flushed":
+            shutil.copytree(other, tmp_path / "line" / other.name)
+
+    path = put(tmp_path / "line", TUESDAY, step=other_host_is_first)
+    assert (path / "risk_list.csv").read_bytes() == b"from the other host"
+    assert debris(tmp_path / "line") == []
+
+
+def test_every_step_is_announced_in_the_order_it_is_listed(tmp_path):
+    names: list[str] = []
+    put(tmp_path, TUESDAY, step=names.append)
+    assert list(dict.fromkeys(names)) == list(STEPS)
+    assert names.count("file written") == len(CONTENTS)
+
+
+@pytest.mark.parametrize("nth", range(len(STEPS) + len(CONTENTS) - 1))
+def test_a_writer_that_is_stopped_leaves_the_old_list_or_the_new_one(tmp_path, nth):
+    put(tmp_path, MONDAY)
+    steps: list[str] = []
+
+    def die(name: str) -> None:
+        steps.append(name)
+        if len(steps) == nth + 1:
+            os._exit(77)
+
+    assert exit_code(in_child(lambda: put(tmp_path, TUESDAY, step=die))) == 77
+    seen = published_dates(tmp_path)
+    assert seen in ([MONDAY], [MONDAY, TUESDAY])
+    for day in seen:
+        assert set(read(tmp_path, day)["files"]) == set(CONTENTS)
+    assert verify((tmp_path / "latest").resolve())["business_date"] in {day.isoformat() for day in seen}
+
+    put(tmp_path, TUESDAY)
+    assert published_dates(tmp_path) == [MONDAY, TUESDAY]
+    assert verify((tmp_path / "latest").resolve())["business_date"] == "2026-11-24"
+    assert debris(tmp_path) == []
+
+
+def test_eight_writers_at_once_give_one_whole_list(tmp_path):
+    writers = [{name: f"{name} of writer {i}".encode() for name in CONTENTS} for i in range(8)]
+    children = [in_child(lambda contents=contents: put(tmp_path, TUESDAY, contents)) for contents in writers]
+    assert [exit_code(pid) for pid in children] == [0] * 8
+    assert set(read(tmp_path, TUESDAY)["files"]) == set(CONTENTS)
+    assert {name: (tmp_path / "latest" / name).read_bytes() for name in CONTENTS} in writers
+    assert debris(tmp_path) == []
+
+
+def test_writers_of_several_dates_at_once_lose_none(tmp_path):
+    days = [date(2026, 11, day) for day in range(1, 9)]
+    children = [in_child(lambda day=day: put(tmp_path, day)) for day in days]
+    assert [exit_code(pid) for pid in children] == [0] * 8
+    assert published_dates(tmp_path) == days
+    assert (tmp_path / "latest").readlink() == Path("2026-11-08")
