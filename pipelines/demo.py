@@ -12,7 +12,7 @@ import pandas as pd
 from pipelines.ingest import ingest_flow
 from pipelines.nightly import nightly_flow
 from pipelines.steps import run
-from pipelines.train import train_flow
+from pipelines.train import learn
 from qma_predict.data.ingest import Ingested
 from qma_predict.data.lake import Lake
 from qma_predict.data.simulate import simulate, write_plant
@@ -20,9 +20,7 @@ from qma_predict.errors import HomeError
 from qma_predict.features.points import prediction_points
 from qma_predict.features.table import feature_table
 from qma_predict.home import Home, open_home
-from qma_predict.learn.baselines import BASELINES, make_baseline
-from qma_predict.learn.dataset import make_dataset
-from qma_predict.learn.training import fit
+from qma_predict.learn.training import Training
 from qma_predict.line import Line, load_line
 from qma_predict.publish.registry import Model
 from qma_predict.review.performance import compare, published_scores
@@ -62,11 +60,11 @@ def demo(home: str, *, days: int = 120, units_per_day: int = 750, seed: int = 7)
     line = load_line(LINE)
     last = START + timedelta(days=days)
     nights = [last - timedelta(days=NIGHTS - 1 - n) for n in range(NIGHTS)]
-    model = run(train_flow, LINE, home, nights[0])
+    model, training = learn(LINE, home, line.as_of(nights[0]))
     for night in nights:
         log.info("night %s: %s", night, run(nightly_flow, LINE, home, night))
     truth = pd.read_parquet(plant / "truth" / "units.parquet").set_index("unit_id")
-    performance = _performance(place, line, model, nights, truth)
+    performance = _performance(place, line, training, nights, truth)
     newest = place.published(LINE) / "latest" / "risk_list.html"
     return Demo(ingested, model, nights, performance, line.list.capacity, place.folder, newest)
 
@@ -81,17 +79,12 @@ def _clean_home(folder: str) -> Home:
     return home
 
 
-def _performance(home: Home, line: Line, model: Model, nights: list[date], truth: pd.DataFrame) -> pd.DataFrame:
+def _performance(home: Home, line: Line, training: Training, nights: list[date], truth: pd.DataFrame) -> pd.DataFrame:
     """The published scores beside the oracle's and the baselines', all for the same nights and units."""
     published = published_scores(home.published(line.name), nights)
-    lake = Lake(home.lake(line.name))
-    simple = line.model_copy(update={"learning": line.learning.model_copy(update={"families": ("product", "route")})})
-    known = make_dataset(lake.at(model.as_of), simple)
-    history = lake.at(datetime.now(UTC))
+    history = Lake(home.lake(line.name)).at(datetime.now(UTC))
     points = prediction_points(history, line)
-    listed = feature_table(history, points[points["unit_id"].isin(published.index)], simple)
-    scores = {model.contestant: published["score"], "oracle": truth["probability"]}
-    for name in BASELINES:
-        fitted = fit(make_baseline(name), known)
-        scores[name] = pd.Series(fitted.predict_proba(listed.reindex(columns=known.X.columns))[:, 1], listed.index)
+    X = feature_table(history, points[points["unit_id"].isin(published.index)], line)
+    scores = {name: pd.Series(model.predict(X), X.index) for name, model in training.models.items()}
+    scores |= {training.winner: published["score"], "oracle": truth["probability"]}
     return compare(scores, published["night"], truth["defect"].astype(float), capacity=line.list.capacity)

@@ -32,7 +32,11 @@ def list_night(line: str, home: str, business_date: date) -> Path:
         history = Lake(place.lake(definition.name)).at(definition.as_of(business_date))
         model = registry.champion(place, definition)
         night = make_night(history, definition, business_date, model, registry.load(place, model))
-        receipt = {"published_at": datetime.now(UTC).isoformat(), "host": platform.node(), "process": os.getpid()}
+        receipt = {
+            "published_at": datetime.now(UTC).isoformat(),
+            "host": platform.node(),
+            "process": os.getpid(),
+        }
         return bundle.publish(folder, business_date, night.contents, facts=night.facts, receipt=receipt)
 
 
@@ -47,8 +51,8 @@ def nightly_flow(line: str, home: str, business_date: date | None = None) -> Pat
     day = definition.current_business_date(now) if business_date is None else business_date
     if definition.as_of(day) > now:
         raise PublicationError(
-            f"line {definition.name}: the list of {day} is made as of {definition.as_of(day):%Y-%m-%d %H:%M} UTC, which is "
-            f"not yet. The newest that can be made is that of {definition.current_business_date(now)}."
+            f"line {definition.name}: the list of {day} is made as of {definition.as_of(day):%Y-%m-%d %H:%M} UTC, "
+            f"which is not yet. The newest that can be made is that of {definition.current_business_date(now)}."
         )
     if day not in bundle.published_dates(open_home(home).published(definition.name)):
         as_of = definition.as_of(day)

@@ -43,13 +43,16 @@ def of_demo(done: "Demo") -> str:
     for row in done.performance.sort_values("average_precision", ascending=False).itertuples():
         name = f"{row.Index} (lists)" if row.Index == done.model.contestant else str(row.Index)
         table.append(f"{name:<24.24}{row.precision:>3.2f}{row.recall:>9.2f}{row.average_precision:>20.2f}")
-    return "\n".join([
-        f"Ingested {rows:,} rows of {len(done.ingested.files)} files; "
-        f"{sum(file.quarantined for file in done.ingested.files)} went to quarantine.",
-        of_model(done.model),
-        f"Published {len(done.nights)} lists, {done.nights[0]} to {done.nights[-1]}, {done.capacity} units each at most.",
-        "Against the true state of each unit on its first night, listing as many units a night:",
-        *table,
-        f"Compare runs: .venv/bin/mlflow ui --backend-store-uri sqlite:///{done.home}/mlflow/mlflow.db",
-        f"The newest list: {done.newest}",
-    ])
+    return "\n".join(
+        [
+            f"Ingested {rows:,} rows of {len(done.ingested.files)} files; "
+            f"{sum(file.quarantined for file in done.ingested.files)} went to quarantine.",
+            of_model(done.model),
+            f"Published {len(done.nights)} lists, {done.nights[0]} to {done.nights[-1]}, "
+            f"{done.capacity} units each at most.",
+            "Against the true state of each unit on its first night, listing as many units a night:",
+            *table,
+            f"Compare runs: .venv/bin/mlflow ui --backend-store-uri sqlite:///{done.home}/mlflow/mlflow.db",
+            f"The newest list: {done.newest}",
+        ]
+    )

@@ -1,8 +1,8 @@
 """Steps and flows with Prefect where a server is set up, and without one where none is.
 
 A flow of `pipelines/` is an ordinary Prefect flow: serve it, deploy it, or call it under a running server.
-Started by hand without a server, the same function runs directly: Prefect would first start a server of its own,
-which takes longer than the work of a night (`benchmarks/prefect_cost.py` measures it).
+Started by hand without a server, the same function runs directly: Prefect would first start a server of its
+own, which takes longer than the work of a night (`benchmarks/prefect_cost.py` measures it).
 """
 
 import logging
@@ -41,9 +41,11 @@ def step(function: Callable[P, T]) -> Callable[P, T]:
             )
             return again(function, *args, **kwargs)
         as_task = task(
-            function, retries=RETRIES, retry_delay_seconds=WAIT_SECONDS, retry_condition_fn=_failed_outside,
-            persist_result=False,
-        )  # fmt: skip
+            retries=RETRIES,
+            retry_delay_seconds=WAIT_SECONDS,
+            retry_condition_fn=_failed_outside,
+            persist_result=False,  # no stored result decides what is right
+        )(function)
         return as_task(*args, **kwargs)
 
     return call
@@ -57,7 +59,7 @@ def from_outside(error: BaseException | None) -> bool:
 def _failed_outside(_task: Any, _run: Any, state: Any) -> bool:
     try:
         state.result()
-    except BaseException as error:  # noqa: BLE001  # only looked at: Prefect raises it again
+    except BaseException as error:  # only looked at: Prefect raises it again
         return from_outside(error)
     return False
 

@@ -8,26 +8,28 @@ from pipelines.steps import step
 from qma_predict.data.lake import Lake
 from qma_predict.home import open_home
 from qma_predict.learn.dataset import make_dataset
-from qma_predict.learn.risk_model import RiskModel
-from qma_predict.learn.training import train
+from qma_predict.learn.training import Training, train
 from qma_predict.line import load_line
 from qma_predict.publish import registry
 
 
-def learn(line: str, home: str, as_of: datetime) -> registry.Model:
+def learn(line: str, home: str, as_of: datetime) -> tuple[registry.Model, Training]:
     """Backtest, fit and log with what was known at `as_of` [UTC]; the winner becomes the champion."""
     definition, place = load_line(line), open_home(home)
     dataset = make_dataset(Lake(place.lake(definition.name)).at(as_of), definition)
     training = train(dataset)
-    models = {name: RiskModel.of(fitted, dataset.X) for name, fitted in training.models.items()}
-    finding = training.verdict.sentence
-    model = registry.log_training(place, definition, dataset, training.backtest, models, training.winner, finding)
+    model = registry.log_training(place, dataset, training)
     registry.promote(place, model)
-    return model
+    return model, training
+
+
+def make_champion(line: str, home: str, as_of: datetime) -> registry.Model:
+    """Do as `learn` does, for a task: only what is small is returned."""
+    return learn(line, home, as_of)[0]
 
 
 @flow(name="train")
 def train_flow(line: str, home: str, business_date: date | None = None) -> registry.Model:
     """Train with what the list of a business date could know; by default with what is known now."""
     as_of = datetime.now(UTC) if business_date is None else load_line(line).as_of(business_date)
-    return step(learn)(line, home, as_of)
+    return step(make_champion)(line, home, as_of)

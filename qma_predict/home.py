@@ -1,11 +1,11 @@
 """The home: the folder with everything that the program keeps."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from filelock import FileLock
 
@@ -60,11 +60,13 @@ def open_home(folder: str | Path) -> Home:
     folder = Path(folder).absolute()
     mark = folder / "home.json"
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # listed before the mark is looked for: another process may make the home at the same time
+        strangers = [path.name for path in folder.iterdir() if not path.name.startswith(mark.name)]
         if not mark.exists():
-            if folder.exists() and any(not path.name.startswith("home.json") for path in folder.iterdir()):
+            if strangers:
                 raise HomeError(f"{folder}: not empty, and not a home (no home.json). Name an empty or a new folder.")
-            folder.mkdir(parents=True, exist_ok=True)
-            draft = folder / f"home.json.{os.getpid()}"
+            draft = mark.with_name(f"{mark.name}.{uuid4().hex}")
             draft.write_text(json.dumps({"format": FORMAT}) + "\n")
             draft.replace(mark)
         found = json.loads(mark.read_text())["format"]
@@ -72,7 +74,7 @@ def open_home(folder: str | Path) -> Home:
         raise HomeError(f"{folder}: cannot be used as home: {error}. Check its permissions and home.json.") from error
     if found != FORMAT:
         raise HomeError(
-            f"{folder}: the home has format {found}, this version of the program reads format {FORMAT}. "
+            f"{folder}: the home has format {found!r}, this version of the program reads format {FORMAT}. "
             "Upgrade the program, or name another home."
         )
     return Home(folder)

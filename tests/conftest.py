@@ -133,9 +133,9 @@ def make_lake(tmp_path: Path) -> Callable[..., Lake]:
 
 @pytest.fixture
 def make_history(make_lake: Callable[..., Lake]) -> Callable[..., History]:
-    """Return `make_history(tables, *, as_of=LOADED, set_up=None)`: `make_lake(...).at(as_of)`."""
+    """Return `make_history(tables, *, as_of="2027-01-01", set_up=None)`: `make_lake(...).at(as_of)`."""
 
-    def make(tables: Mapping[str, Rows], *, as_of: Any = LOADED, set_up: str | None = None) -> History:
+    def make(tables: Mapping[str, Rows], *, as_of: Any = "2027-01-01", set_up: str | None = None) -> History:
         return make_lake(tables, set_up=set_up).at(pd.to_datetime(as_of, utc=True))
 
     return make
@@ -149,7 +149,9 @@ def complete(name: str, rows: Rows, *, ingested_at: Any = LOADED) -> pd.DataFram
     frame = given.reindex(columns=SCHEMAS[name].names)
     for field in SCHEMAS[name]:
         if str(field.type).startswith("timestamp"):
-            frame[field.name] = pd.to_datetime(frame[field.name], utc=True, format="ISO8601").astype("datetime64[us, UTC]")
+            frame[field.name] = pd.to_datetime(frame[field.name], utc=True, format="ISO8601").astype(
+                "datetime64[us, UTC]"
+            )
         elif str(field.type) == "string":
             frame[field.name] = frame[field.name].astype("str")
     if name in TABLES:

@@ -1,24 +1,28 @@
-"""From the plant's files to the lake: in = accepted + duplicates + quarantined, for every file."""
+"""From the plant's files to the lake: in = accepted + duplicates + quarantined, for every file.
+
+A batch of files is committed in this order: the rows that are refused (`quarantine`), the rows that are taken
+together with the fact that their files are in (the table), the files' counts (`files`, the book). Stopped
+anywhere and run again, a file of which the table says that it is in only lacks its counts; of any other file,
+what was refused stays refused and the rest is taken as if it came for the first time.
+"""
 
 import hashlib
 import logging
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
 
-from qma_predict.data.contract import TABLES, check, reconcile
+from qma_predict.data.contract import TABLES, check, columns_of
 from qma_predict.data.lake import Lake
-from qma_predict.data.sources import file_id, find_files, read_file
-from qma_predict.errors import LakeError, SourceError
+from qma_predict.data.sources import file_id, find_files, load, parse, stamp
+from qma_predict.data.versions import reconcile
+from qma_predict.errors import SourceError
 from qma_predict.line import Line, Source
 
 log = logging.getLogger(__name__)
-
-COUNTS = ["rows", "accepted", "duplicates", "quarantined"]
 
 BATCH_ROWS = 2_000_000
 """Rows that one commit takes at most, beyond its first file: what bounds the memory of an ingest."""
@@ -53,26 +57,19 @@ class Ingested:
 
 
 @dataclass(frozen=True)
-class _Export:
-    """A file of a source that is not in the book yet."""
+class _File:
+    """A file of a source that is not in the book under its stamp: path, size and time of change.
 
-    path: Path
+    `rows` fit the contract, `refused` do not; both are indexed by the record's number in the file. A `repeat`
+    has neither: its content is in already, so that all of them are duplicates.
+    """
+
+    stamp: tuple[str, int, int]
     identity: str
-    size: int
-    modified_ns: int
-
-
-@dataclass(frozen=True)
-class _Checked:
-    """Its rows that fit the contract, and those that do not, indexed by their number in the file."""
-
-    export: _Export
-    rows: pd.DataFrame
-    refused: pd.DataFrame
-
-    @property
-    def count(self) -> int:
-        return len(self.rows) + len(self.refused)
+    count: int
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    refused: pd.DataFrame = field(default_factory=pd.DataFrame)
+    repeat: bool = False
 
 
 def ingest(line: Line, lake: Lake, *, as_of: datetime, now: datetime) -> Ingested:
@@ -84,166 +81,156 @@ def ingest(line: Line, lake: Lake, *, as_of: datetime, now: datetime) -> Ingeste
     lake : Lake
         Of this line. The caller sees to it that one process at a time writes to it.
     as_of : datetime, UTC
-        Our first sight of the rows: a night's `as_of`, or now. It never goes back: if a later ingest was
-        made before, that moment is used.
+        Our first sight of the rows: a night's `as_of`, or now. It never goes back: if a later ingest took
+        files before, that moment is used.
     now : datetime, UTC
         Our clock, by which times in the future are told.
+
+    Raises
+    ------
+    LakeError
+        If the lake is damaged or cannot be written. Run again after the repair: nothing is taken twice.
     """
-    book = _book(lake)
+    book = lake.read("files")
     moment = max([pd.Timestamp(as_of), *book["ingested_at"]])
-    done: list[pd.DataFrame] = []
+    done: list[Counts] = []
     problems: list[tuple[str, str]] = []
     for source in line.sources:
+        for batch in _batches(_new_files(source, book, pd.Timestamp(now), problems)):
+            done += _write(lake, source, batch, moment)
+    if problems:
+        lake.append("problems", pd.DataFrame(problems, columns=["table", "problem"]).assign(ingested_at=moment))
+    return Ingested(tuple(done), tuple(problem for _, problem in problems))
+
+
+def _new_files(
+    source: Source, book: pd.DataFrame, now: pd.Timestamp, problems: list[tuple[str, str]]
+) -> Iterator[_File]:
+    """Read the files of a source that are not in the book yet; what cannot be read goes to `problems`."""
+    try:
+        columns_of(source)
+        paths = find_files(source)
+    except SourceError as error:
+        problems.append((source.table, str(error)))
+        return
+    same_rules = book[book["rules"] == _rules(source)]
+    seen = set(zip(same_rules["path"], same_rules["size"], same_rules["modified_ns"], strict=True))
+    counts = dict(zip(book["file_id"], book["rows"], strict=True))
+    for path in paths:
         try:
-            exports = _new_exports(source, book)
+            if (stamped := stamp(path)) in seen:
+                continue
+            file = _read(path, stamped, source, counts, now)
         except SourceError as error:
             problems.append((source.table, str(error)))
             continue
-        fresh = {export.identity: export for export in exports if export.identity not in set(book["file_id"])}
-        for batch in _batches(lake, source, list(fresh.values()), pd.Timestamp(now), problems):
-            done.append(_write(lake, source, batch, moment))
-            counts = done[-1][COUNTS].sum()
-            log.info("ingest %s: %s", source.table, ", ".join(f"{value:,} {name}" for name, value in counts.items()))
-        repeats = [export for export in exports if export not in fresh.values()]
-        if repeats:
-            done.append(_write_repeats(lake, source, repeats, moment))
-    if problems:
-        lake.append("problems", pd.DataFrame(problems, columns=["table", "problem"]).assign(ingested_at=moment), [])
-    files = tuple(Counts(**row) for book in done for row in book[["table", "path", *COUNTS]].to_dict("records"))
-    return Ingested(files, tuple(problem for _, problem in problems))
-
-
-def _book(lake: Lake) -> pd.DataFrame:
-    """Every file that is in, with its counts."""
-    return lake.read("files")
-
-
-def _new_exports(source: Source, book: pd.DataFrame) -> list[_Export]:
-    """Files of a source that are not in the book with this size and time of change, read by these rules."""
-    book = book[book["rules"] == _rules(source)]
-    seen = set(zip(book["path"], book["size"], book["modified_ns"], strict=True))
-    exports = []
-    for path in find_files(source):
-        stat = path.stat()
-        if (str(path), stat.st_size, stat.st_mtime_ns) not in seen:
-            exports.append(_Export(path, file_id(path, source), stat.st_size, stat.st_mtime_ns))
-    return exports
+        counts[file.identity] = file.count
+        yield file
 
 
 def _rules(source: Source) -> str:
     return hashlib.sha256(source.model_dump_json().encode()).hexdigest()
 
 
-def _batches(
-    lake: Lake, source: Source, exports: list[_Export], now: pd.Timestamp, problems: list[tuple[str, str]]
-) -> Iterator[list[_Checked]]:
-    """Checked files in batches of about `BATCH_ROWS` rows.
-
-    Files of a commit that was interrupted before its books were written come first and together: only then is
-    it told again, row by row, what was accepted and what was refused.
-    """
-    interrupted = [export for export in exports if lake.has(source.table, export.identity)]
-    others = [export for export in exports if export not in interrupted]
-    yield from _filled(source, interrupted, now, problems, limit=math.inf)
-    yield from _filled(source, others, now, problems, limit=BATCH_ROWS)
-
-
-def _filled(
-    source: Source, exports: list[_Export], now: pd.Timestamp, problems: list[tuple[str, str]], limit: float
-) -> Iterator[list[_Checked]]:
-    batch: list[_Checked] = []
-    for export in exports:
-        try:
-            checked = _check(export, source, now)
-        except SourceError as error:
-            problem = str(error) if str(export.path) in str(error) else f"{export.path}: {error}"
-            problems.append((source.table, problem))
-            continue
-        if batch and sum(file.count for file in batch) + checked.count > limit:
-            yield batch
-            batch = []
-        batch.append(checked)
-    if batch:
-        yield batch
-
-
-def _check(export: _Export, source: Source, now: pd.Timestamp) -> _Checked:
-    raw = read_file(export.path, source)
-    rows, reasons = check(raw.rows, source, now)
+def _read(
+    path: Path, stamped: tuple[str, int, int], source: Source, counts: Mapping[str, int], now: pd.Timestamp
+) -> _File:
+    content = load(path)
+    identity = file_id(content, source)
+    if identity in counts:
+        return _File(stamped, identity, counts[identity], repeat=True)
+    raw = parse(path, content, source)
+    try:
+        rows, reasons = check(raw.rows, source, now)
+    except SourceError as error:
+        raise SourceError(f"{path}: {error}") from error
     wrong = (reasons != "").to_numpy()
     refused = pd.DataFrame({"reason": reasons[wrong], "content": _as_text(raw.rows[wrong])}, dtype="str")
-    return _Checked(export, rows[~wrong], pd.concat([raw.broken, refused]))
+    return _File(stamped, identity, len(raw.rows) + len(raw.broken), rows[~wrong], pd.concat([raw.broken, refused]))
 
 
 def _as_text(rows: pd.DataFrame) -> list[str]:
-    """Each row as JSON, as the plant wrote it."""
+    """Each row as JSON."""
     text = rows.to_json(orient="records", lines=True, date_format="iso", force_ascii=False)
     return [line for line in text.split("\n") if line]
 
 
-def _write(lake: Lake, source: Source, batch: list[_Checked], moment: pd.Timestamp) -> pd.DataFrame:
-    """Commit a batch: its rows, then what was refused, then its files' counts.
-
-    Stopped in between and run again, commits that are there are left as they are, and the counts are taken
-    from what the lake holds.
-    """
-    identities = [file.export.identity for file in batch]
-    paths = {file.export.identity: str(file.export.path) for file in batch}
-    rows = _together([file.rows for file in batch], identities)
-    verdict = reconcile(rows, lake.rows_with_keys_of(source.table, rows), TABLES[source.table])
-    conflicts = rows[verdict == "conflict"]
-    told = conflicts[["file_id", "row"]].assign(
-        reason="conflict: another row has the same key and recorded_at but other values",
-        content=_as_text(conflicts.drop(columns=["file_id", "row"])),
-    )
-    refused = pd.concat([_together([file.refused for file in batch], identities), told], ignore_index=True)
-    refused = refused.assign(table=source.table, path=refused["file_id"].map(paths), ingested_at=moment)
-    accepted = rows[verdict == "accepted"].assign(ingested_at=moment)
-    for name, part in ((source.table, accepted), ("quarantine", refused)):
-        new = [identity for identity in identities if not lake.has(name, identity)]
-        if new:
-            lake.append(name, part[part["file_id"].isin(new)], new)
-    counts = pd.DataFrame({
-        "rows": [file.count for file in batch],
-        "accepted": lake.count_by_file(source.table, identities),
-        "quarantined": lake.count_by_file("quarantine", identities),
-    })
-    counts["duplicates"] = counts["rows"] - counts["accepted"] - counts["quarantined"]
-    if (counts["duplicates"] < 0).any():
-        raise LakeError(f"{lake.folder}: {source.table} holds more rows of a file than the file has. Restore the home.")
-    return _write_book(lake, source, [file.export for file in batch], counts, moment)
+def _batches(files: Iterable[_File]) -> Iterator[list[_File]]:
+    batch: list[_File] = []
+    rows = 0
+    for file in files:
+        if batch and rows + file.count > BATCH_ROWS:
+            yield batch
+            batch, rows = [], 0
+        batch.append(file)
+        rows += file.count
+    if batch:
+        yield batch
 
 
-def _together(frames: list[pd.DataFrame], identities: list[str]) -> pd.DataFrame:
-    """Rows of several files in one frame, with the file and the row's number in it."""
-    named = [
-        frame.rename_axis("row").reset_index().assign(file_id=identity)
-        for frame, identity in zip(frames, identities, strict=True)
-    ]
-    return pd.concat(named, ignore_index=True)
-
-
-def _write_repeats(lake: Lake, source: Source, exports: list[_Export], moment: pd.Timestamp) -> pd.DataFrame:
-    """Book files whose content is in already, under another name or time of change: all rows are duplicates."""
-    rows = _book(lake).groupby("file_id")["rows"].first()
-    exports = [export for export in exports if export.identity in rows.index]
-    count = rows.loc[[export.identity for export in exports]].to_numpy()
-    counts = pd.DataFrame({"rows": count, "accepted": 0, "duplicates": count, "quarantined": 0})
-    return _write_book(lake, source, exports, counts, moment)
-
-
-def _write_book(
-    lake: Lake, source: Source, exports: list[_Export], counts: pd.DataFrame, moment: pd.Timestamp
-) -> pd.DataFrame:
-    files = counts.assign(
-        file_id=[export.identity for export in exports],
-        table=source.table,
-        path=[str(export.path) for export in exports],
-        size=[export.size for export in exports],
-        modified_ns=[export.modified_ns for export in exports],
+def _write(lake: Lake, source: Source, batch: list[_File], moment: pd.Timestamp) -> list[Counts]:
+    """Commit a batch and book its files."""
+    new = {file.identity: file for file in batch if not file.repeat}
+    taken, refused = _commit(lake, source, new, moment) if new else ({}, {})
+    counts = []
+    for file in batch:
+        accepted, quarantined = (0, 0) if file.repeat else (taken.get(file.identity, 0), refused.get(file.identity, 0))
+        duplicates = file.count - accepted - quarantined
+        counts.append(Counts(source.table, file.stamp[0], file.count, accepted, duplicates, quarantined))
+    book = pd.DataFrame([asdict(one) for one in counts]).assign(
+        file_id=[file.identity for file in batch],
+        size=[file.stamp[1] for file in batch],
+        modified_ns=[file.stamp[2] for file in batch],
         rules=_rules(source),
         ingested_at=moment,
     )
-    if len(files):
-        lake.append("files", files, [])
-    return files
+    lake.append("files", book)
+    log.info("ingest %s: %s rows of %s files", source.table, f"{book['rows'].sum():,}", len(book))
+    return counts
+
+
+def _commit(
+    lake: Lake, source: Source, files: Mapping[str, _File], moment: pd.Timestamp
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Commit what is refused, then what is taken; how many rows that were, by file."""
+    complete = lake.taken(source.table, files)  # this and the next: of an interrupted ingest
+    earlier = lake.of_files("quarantine", files, ["file_id", "row"])
+    rows = _together({key: file.rows.iloc[:0] if key in complete else file.rows for key, file in files.items()})
+    rows = _without(rows, earlier)
+    verdict = reconcile(rows, lake.with_keys_of(source.table, rows), TABLES[source.table])
+    accepted, conflicts = rows[verdict == "accepted"], rows[verdict == "conflict"]
+    refused = _without(_together({key: file.refused for key, file in files.items()}), earlier)
+    refused = pd.concat([refused, _told(conflicts)], ignore_index=True)
+    if len(refused):
+        paths = {key: file.stamp[0] for key, file in files.items()}
+        origin = {"table": source.table, "path": refused["file_id"].map(paths), "ingested_at": moment}
+        lake.append("quarantine", refused.assign(**origin))
+    if len(accepted):
+        lake.append(source.table, accepted.assign(ingested_at=moment), [key for key in files if key not in complete])
+    before = lake.of_files(source.table, complete, ["file_id"])
+    return _tally(before, accepted), _tally(earlier, refused)
+
+
+def _together(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Rows of several files in one frame, with the file and the row's number in it."""
+    named = [frame.rename_axis("row").reset_index().assign(file_id=identity) for identity, frame in frames.items()]
+    return pd.concat(named, ignore_index=True)
+
+
+def _without(rows: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Rows that are not among others of the same file and number."""
+    if others.empty:
+        return rows
+    place = ["file_id", "row"]
+    return rows[~pd.MultiIndex.from_frame(rows[place]).isin(pd.MultiIndex.from_frame(others[place]))]
+
+
+def _tally(*frames: pd.DataFrame) -> dict[str, int]:
+    return pd.concat([frame["file_id"] for frame in frames]).value_counts().to_dict()
+
+
+def _told(conflicts: pd.DataFrame) -> pd.DataFrame:
+    why = "conflict: another row has the same key and recorded_at but other values"
+    return conflicts[["file_id", "row"]].assign(
+        reason=why, content=_as_text(conflicts.drop(columns=["file_id", "row"]))
+    )

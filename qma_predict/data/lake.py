@@ -3,9 +3,10 @@
 Every durable write of a line's data goes through `Lake.append`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from glob import escape
 from pathlib import Path
 
 import ibis
@@ -18,20 +19,18 @@ from deltalake.exceptions import DeltaError
 from qma_predict.data.contract import TABLES
 from qma_predict.errors import LakeError
 
-_MOMENT = pa.timestamp("us", "UTC")
+_TEXT, _NUMBER, _MOMENT = pa.string(), pa.int64(), pa.timestamp("us", "UTC")
 BOOKS = {
-    "quarantine": pa.schema(
-        [("file_id", pa.string()), ("table", pa.string()), ("path", pa.string()), ("row", pa.int64())]
-        + [("reason", pa.string()), ("content", pa.string()), ("ingested_at", _MOMENT)]
-    ),
-    "files": pa.schema(
-        [("file_id", pa.string()), ("table", pa.string()), ("path", pa.string())]
-        + [("size", pa.int64()), ("modified_ns", pa.int64()), ("rules", pa.string())]
-        + [("rows", pa.int64()), ("accepted", pa.int64()), ("duplicates", pa.int64()), ("quarantined", pa.int64())]
-        + [("ingested_at", _MOMENT)]
-    ),
-    "problems": pa.schema([("table", pa.string()), ("problem", pa.string()), ("ingested_at", _MOMENT)]),
-}
+    "quarantine": pa.schema({
+        "file_id": _TEXT, "table": _TEXT, "path": _TEXT, "row": _NUMBER,
+        "reason": _TEXT, "content": _TEXT, "ingested_at": _MOMENT,
+    }),
+    "files": pa.schema({
+        "file_id": _TEXT, "table": _TEXT, "path": _TEXT, "size": _NUMBER, "modified_ns": _NUMBER, "rules": _TEXT,
+        "rows": _NUMBER, "accepted": _NUMBER, "duplicates": _NUMBER, "quarantined": _NUMBER, "ingested_at": _MOMENT,
+    }),
+    "problems": pa.schema({"table": _TEXT, "problem": _TEXT, "ingested_at": _MOMENT}),
+}  # fmt: skip
 """Tables about the ingest itself: refused rows with reason and origin, files with their counts, and the sources
 and files that could not be read at all."""
 
@@ -45,36 +44,44 @@ class Lake:
     folder: Path
     step: Callable[[str], None] = field(default=lambda name: None)
 
-    def append(self, name: str, rows: pd.DataFrame, transactions: list[str]) -> None:
-        """Append rows in one atomic commit that also says which files are now in (see `has`)."""
+    def append(self, name: str, rows: pd.DataFrame, file_ids: Collection[str] = ()) -> None:
+        """Append rows in one atomic commit, which also says which files are now in (see `taken`).
+
+        Raises
+        ------
+        LakeError
+            If the table cannot be written; it is then as it was.
+        """
         schema = SCHEMAS[name]
         table = pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False)
-        properties = CommitProperties(app_transactions=[Transaction(one, 1) for one in transactions])
+        properties = CommitProperties(app_transactions=[Transaction(file_id, 1) for file_id in file_ids])
+        path = self.folder / name
         self.step(f"before {name}")
-        write_deltalake(str(self.folder / name), table, mode="append", commit_properties=properties)
+        try:
+            write_deltalake(str(path), table, mode="append", commit_properties=properties)
+        except (DeltaError, OSError) as error:
+            raise LakeError(f"{path}: cannot be written: {error}. Check the disk's space and permissions.") from error
         self.step(f"after {name}")
 
-    def has(self, name: str, transaction: str) -> bool:
-        """Whether a commit of the table carried this transaction."""
+    def taken(self, name: str, file_ids: Iterable[str]) -> set[str]:
+        """Those of the files of which a commit of the table said that they are in."""
         table = self._delta(name)
-        return table is not None and table.transaction_version(transaction) is not None
+        return set() if table is None else {one for one in file_ids if table.transaction_version(one) is not None}
 
     def read(self, name: str) -> pd.DataFrame:
-        """All rows of a small table, in a stable order."""
-        delta = self._delta(name)
-        return (SCHEMAS[name].empty_table() if delta is None else delta.to_pyarrow_table()).to_pandas()
+        """All rows of a small table."""
+        return self._table(self._connect(), name, self._delta(name)).to_pandas()
 
-    def rows_with_keys_of(self, name: str, rows: pd.DataFrame) -> pd.DataFrame:
+    def of_files(self, name: str, file_ids: Collection[str], columns: list[str]) -> pd.DataFrame:
+        """These columns of the rows that came from these files."""
+        table = self._table(self._connect(), name, self._delta(name))
+        return table.filter(table.file_id.isin(list(file_ids))).select(columns).to_pandas()
+
+    def with_keys_of(self, name: str, rows: pd.DataFrame) -> pd.DataFrame:
         """Rows of the lake whose key occurs among `rows`."""
         key = list(TABLES[name].key)
         table = self._table(self._connect(), name, self._delta(name))
         return table.semi_join(ibis.memtable(rows[key].drop_duplicates()), key).to_pandas()
-
-    def count_by_file(self, name: str, identities: list[str]) -> list[int]:
-        """How many rows of the table came from each of these files."""
-        table = self._table(self._connect(), name, self._delta(name))
-        counts = table.group_by("file_id").agg(rows=ibis._.count()).to_pandas().set_index("file_id")["rows"]
-        return [int(counts.get(identity, 0)) for identity in identities]
 
     def versions(self) -> dict[str, int]:
         """Newest version of each table that exists."""
@@ -113,12 +120,19 @@ class Lake:
             wanted = "the newest version" if version is None else f"version {version}"
             raise LakeError(f"{path}: {wanted} cannot be opened: {error}. Restore the home.") from error
 
-    @staticmethod
-    def _table(connection: ibis.BaseBackend, name: str, delta: DeltaTable | None) -> ir.Table:
-        files = [] if delta is None else delta.file_uris()
-        if files:
-            return connection.read_parquet(files, table_name=name)
-        return connection.create_table(name, SCHEMAS[name].empty_table(), temp=True)
+    def _table(self, connection: ibis.BaseBackend, name: str, delta: DeltaTable | None) -> ir.Table:
+        added = [] if delta is None else pa.table(delta.get_add_actions(flatten=True)).to_pylist()
+        if delta is None or not added:
+            return connection.create_table(name, SCHEMAS[name].empty_table(), temp=True)
+        sizes = {self.folder / name / file["path"]: file["size_bytes"] for file in added}
+        damaged = [file.name for file, size in sizes.items() if not file.exists() or file.stat().st_size != size]
+        if damaged:
+            raise LakeError(
+                f"{self.folder / name}: files of version {delta.version()} are missing or cut: {', '.join(damaged)}. "
+                "Restore the home."
+            )
+        # no names or values from the folders above: a home may lie below `site=a` or `lines [1]`
+        return connection.read_parquet([escape(str(file)) for file in sizes], table_name=name, hive_partitioning=False)
 
 
 @dataclass(frozen=True)

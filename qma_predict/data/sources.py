@@ -1,20 +1,25 @@
 """Reading a plant's files as they are, without losing a row."""
 
-import csv
-import gzip
+import codecs
 import hashlib
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from qma_predict.errors import SourceError
 from qma_predict.line import Source
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,8 @@ class RawFile:
     """A file as the plant wrote it.
 
     `rows` has the plant's column names and is indexed by the record's number in the file (1 is the first
-    below the header); `broken` is indexed likewise and has `reason` and `content` of records that are not rows.
+    below the header, empty lines do not count); `broken` is indexed likewise and has `reason` and `content` of
+    records that are not rows.
     """
 
     rows: pd.DataFrame
@@ -37,7 +43,7 @@ def find_files(source: Source) -> list[Path]:
     SourceError
         If there is none.
     """
-    files = sorted(Path(name) for name in glob(source.path, recursive=True) if Path(name).is_file())
+    files = sorted(Path(name) for name in glob(source.path, recursive=True) if not os.path.isdir(name))
     if not files:
         raise SourceError(
             f"source of {source.table}: no file matches {source.path}. "
@@ -46,16 +52,48 @@ def find_files(source: Source) -> list[Path]:
     return files
 
 
-def file_id(path: Path, source: Source) -> str:
-    """Identity of a file's content as read by a source: the same file read by other rules is another."""
+def stamp(path: Path) -> tuple[str, int, int]:
+    """Path, size [bytes] and time of change [ns]: a file with the same stamp is not read again.
+
+    Raises
+    ------
+    SourceError
+        As for `load`.
+    """
+    found = _patiently(path.stat, path)
+    return str(path), found.st_size, found.st_mtime_ns
+
+
+def load(path: Path) -> bytes:
+    """Content of a file, read at once: what is identified is what is read, also while the plant writes on.
+
+    Raises
+    ------
+    SourceError
+        If it cannot be opened or read, tried three times within two seconds.
+    """
+    return _patiently(path.read_bytes, path)
+
+
+def _patiently(action: Callable[[], T], path: Path) -> T:
+    """Do what a file share may refuse for a moment."""
+    wait = wait_exponential(multiplier=0.5)
+    again = Retrying(retry=retry_if_exception_type(OSError), stop=stop_after_attempt(3), wait=wait, reraise=True)
+    try:
+        return again(action)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SourceError(f"{path}: cannot be read: {reason}. Check the share and its permissions.") from error
+
+
+def file_id(content: bytes, source: Source) -> str:
+    """Identity of a file's content as read by a source: the same content read by other rules is another."""
     rules = source.model_dump_json(exclude={"path"}).encode()
-    with path.open("rb") as stream:
-        content = hashlib.file_digest(stream, "sha256").digest()
-    return hashlib.sha256(rules + content).hexdigest()
+    return hashlib.sha256(rules + hashlib.sha256(content).digest()).hexdigest()
 
 
-def read_file(path: Path, source: Source) -> RawFile:
-    """Read one file of a source.
+def parse(path: Path, content: bytes, source: Source) -> RawFile:
+    """Records of a file of a source, the path of which says what kind of file it is unless the source does.
 
     Raises
     ------
@@ -63,54 +101,87 @@ def read_file(path: Path, source: Source) -> RawFile:
         If the file as a whole cannot be read: empty, cut inside a compressed stream, of another format or encoding.
     """
     kind = source.format or ("parquet" if path.suffix == ".parquet" else "csv")
+    expected = "a whole Parquet file"
+    if kind == "csv":
+        expected = f"a whole CSV file in {source.encoding} with a header, separated by {source.separator!r}"
     try:
-        if path.stat().st_size == 0:
-            raise SourceError(f"{path}: the file is empty. Expected a {kind} file with at least a header.")
-        return _read_parquet(path) if kind == "parquet" else _read_csv(path, source)
-    except (pa.ArrowInvalid, OSError, EOFError, UnicodeDecodeError, LookupError) as error:
-        what = f"Expected a whole {kind} file in {source.encoding}, separated by {source.separator!r}"
+        if not content.strip():
+            raise SourceError(f"{path}: the file is empty. Expected {expected}.")
         if kind == "parquet":
-            what = "Expected a whole Parquet file"
-        raise SourceError(f"{path}: cannot be read: {error}. {what}; is it still being written?") from error
+            return _parse_parquet(path, content)
+        if path.suffix == ".gz":
+            content = pa.CompressedInputStream(pa.BufferReader(content), "gzip").read()
+        return _parse_csv(path, content, source)
+    except (pa.ArrowException, OSError, UnicodeError) as error:
+        raise SourceError(
+            f"{path}: cannot be read: {error}. Expected {expected}; is it still being written?"
+        ) from error
 
 
-def _read_parquet(path: Path) -> RawFile:
-    rows = pa.parquet.read_table(path).to_pandas()
+def _parse_parquet(path: Path, content: bytes) -> RawFile:
+    table = pa.parquet.read_table(pa.BufferReader(content))
+    _refuse_repeated(path, table.column_names)
+    plain = table.cast(pa.schema([(field.name, _plain(field.type)) for field in table.schema]))
+    # without nullable integers, a code with 17 digits in a column with gaps would be rounded
+    integers = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.int16(): pd.Int16Dtype()}
+    rows = plain.to_pandas(ignore_metadata=True, types_mapper=integers.get)
     rows.index = pd.RangeIndex(1, len(rows) + 1)
     return RawFile(rows, pd.DataFrame({"reason": [], "content": []}, dtype="str"))
 
 
-def _read_csv(path: Path, source: Source) -> RawFile:
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Types that mean text or number but come as something else."""
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return pa.string()
+    return pa.float64() if pa.types.is_decimal(kind) else kind
+
+
+def _parse_csv(path: Path, content: bytes, source: Source) -> RawFile:
+    if codecs.lookup(source.encoding).name != "utf-8":
+        content = content.decode(source.encoding).encode()
+    if not content.endswith(b"\n"):
+        content += b"\n"  # else Arrow takes a header alone for an empty file
     broken: list[tuple[int, str, str]] = []
 
     def keep(row: pa.csv.InvalidRow) -> str:
         why = f"expected {row.expected_columns} values as in the header, found {row.actual_columns}"
-        broken.append((row.number, why, row.text))
+        broken.append((row.number - 1, why, row.text))  # Arrow counts the header
         return "skip"
 
-    parse = pa.csv.ParseOptions(delimiter=source.separator, newlines_in_values=True, invalid_row_handler=keep)
     # one thread: only then does Arrow know the number of a broken row
-    read = pa.csv.ReadOptions(use_threads=False, encoding=source.encoding)
-    header = _header(path, source)
-    convert = pa.csv.ConvertOptions(
-        column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=True, null_values=[""]
+    read = pa.csv.ReadOptions(use_threads=False)
+    skip = pa.csv.ParseOptions(
+        delimiter=source.separator, newlines_in_values=True, invalid_row_handler=lambda row: "skip"
     )
-    with pa.input_stream(path, compression="gzip" if path.suffix == ".gz" else None) as stream:
-        table = pa.csv.read_csv(stream, read_options=read, parse_options=parse, convert_options=convert)
+    with pa.csv.open_csv(pa.BufferReader(content), read_options=read, parse_options=skip) as beginning:
+        names = beginning.schema.names
+    _refuse_repeated(path, names)
+    parse = pa.csv.ParseOptions(delimiter=source.separator, newlines_in_values=True, invalid_row_handler=keep)
+    convert = pa.csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+    )
+    table = pa.csv.read_csv(pa.BufferReader(content), read_options=read, parse_options=parse, convert_options=convert)
+    numbers = np.array([number for number, _, _ in broken], dtype=np.int64)
     rows = table.to_pandas()
-    numbers = np.array([number - 1 for number, _, _ in broken], dtype=np.int64)  # Arrow counts the header
     rows.index = pd.Index(np.setdiff1d(np.arange(1, len(rows) + len(broken) + 1), numbers))
+    if len(rows) and _ends_in_quotes(content, rows.iloc[-1, -1], source.separator):
+        broken.append(
+            (int(rows.index[-1]), "the file ends inside quotes", source.separator.join(rows.iloc[-1].fillna("")))
+        )
+        rows = rows.iloc[:-1]
     refused = pd.DataFrame(broken, columns=["number", "reason", "content"], dtype="str")
-    return RawFile(rows, refused[["reason", "content"]].set_index(pd.Index(numbers)))
+    return RawFile(rows, refused[["reason", "content"]].set_index(refused["number"].astype("int64").to_numpy()))
 
 
-def _header(path: Path, source: Source) -> list[str]:
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding=source.encoding, newline="") as stream:
-        names = next(csv.reader(stream, delimiter=source.separator), [])
-    if names:
-        names[0] = names[0].removeprefix("\ufeff")
+def _ends_in_quotes(content: bytes, last: object, separator: str) -> bool:
+    """Whether a quote opens the last value and nothing closes it, which Arrow reads as if something did."""
+    value = last.replace('"', '""') if isinstance(last, str) else ""
+    return content.endswith(tuple(f'{before}"{value}'.encode() for before in (separator, "\n")))
+
+
+def _refuse_repeated(path: Path, names: list[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise SourceError(f"{path}: the header names {twice} more than once. Expected each column once.")
-    return names
+        raise SourceError(f"{path}: columns named more than once: {', '.join(twice)}. Expected each column once.")

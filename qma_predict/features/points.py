@@ -1,6 +1,6 @@
 """Prediction points: when each unit is judged, and during which nights it may be listed."""
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import ibis
@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
-from qma_predict.data.lake import History
+from qma_predict.data.contract import TABLES
+from qma_predict.data.lake import History, newest
 from qma_predict.line import Line
 
 
@@ -40,14 +41,10 @@ def prediction_points(history: History, line: Line) -> pd.DataFrame:
     ended = history.all_versions("visits").filter(_.station == line.prediction.after, _.ended_at.notnull())
     order = ibis.row_number().over(group_by="unit_id", order_by=["recorded_at", "ended_at"])
     first = ended.mutate(_order=order).filter(_._order == 0)
-    table = (
-        first.select("unit_id", "ended_at", "recorded_at")
-        .left_join(_gate_results(history, line), "unit_id")
-        .select("unit_id", "ended_at", "recorded_at", "result_at")
-        .left_join(_leaving(history, line), "unit_id")
-        .select("unit_id", "ended_at", "recorded_at", "result_at", "left_at")
-    )
-    return _dated(table.to_pandas(), line)
+    ends = first.select("unit_id", "ended_at", "recorded_at")
+    judged = ends.left_join(_gate_results(history, line), "unit_id").drop("unit_id_right")
+    left = judged.left_join(_leaving(history, line), "unit_id").drop("unit_id_right")
+    return _dated(left.to_pandas(), line)
 
 
 def _gate_results(history: History, line: Line) -> ir.Table:
@@ -58,20 +55,22 @@ def _gate_results(history: History, line: Line) -> ir.Table:
 
 def _leaving(history: History, line: Line) -> ir.Table:
     """When it was first recorded that the unit reached a station where it leaves, by unit."""
-    visits = history.all_versions("visits").filter(_.station.isin(line.candidates.leave_at or ("",)))
+    visits = history.all_versions("visits").filter(_.station.isin(line.candidates.leave_at))
     return visits.group_by("unit_id").agg(left_at=_.recorded_at.min())
 
 
 def _dated(found: pd.DataFrame, line: Line) -> pd.DataFrame:
     cutoff = found["ended_at"] + pd.Timedelta(line.prediction.grace)
-    points = pd.DataFrame({
-        "unit_id": found["unit_id"],
-        "cutoff": cutoff,
-        "known_at": cutoff.where(cutoff > found["recorded_at"], found["recorded_at"]),
-        "open_until": pd.concat(
-            [found["result_at"], found["left_at"], cutoff + pd.Timedelta(line.candidates.max_age)], axis=1
-        ).min(axis=1),
-    })
+    points = pd.DataFrame(
+        {
+            "unit_id": found["unit_id"],
+            "cutoff": cutoff,
+            "known_at": cutoff.where(cutoff > found["recorded_at"], found["recorded_at"]),
+            "open_until": pd.concat(
+                [found["result_at"], found["left_at"], cutoff + pd.Timedelta(line.candidates.max_age)], axis=1
+            ).min(axis=1),
+        }
+    )
     known_already = found["result_at"] <= cutoff
     points = points[~known_already].sort_values(["cutoff", "unit_id"], ignore_index=True)
     points["night"] = first_nights(points["known_at"], points["open_until"], line)
@@ -88,9 +87,9 @@ def first_nights(known_at: pd.Series, open_until: pd.Series, line: Line) -> pd.S
     days = [first + timedelta(days=n) for n in range((last - first).days + 2)]
     moments = pd.DatetimeIndex([line.as_of(day) for day in days]).as_unit("us")
     position = moments.searchsorted(pd.DatetimeIndex(known_at), side="left")
-    candidate = (moments[position] < pd.DatetimeIndex(open_until)) & (pd.DatetimeIndex(known_at) <= moments[position])
-    nights = np.array(days, dtype=object)[position]
-    return pd.Series(np.where(candidate, nights, None), index=known_at.index, dtype=object)
+    still_open = moments[position] < pd.DatetimeIndex(open_until)
+    nights = np.where(still_open, np.array(days, dtype=object)[position], None)
+    return pd.Series(nights, index=known_at.index, dtype=object)
 
 
 def candidates(points: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
@@ -113,9 +112,10 @@ def whereabouts(history: History, units: pd.Series) -> pd.DataFrame:
         ``product``; ``station``, ``machine`` and ``since`` [UTC] of the visit that started last.
     """
     wanted = ibis.memtable(pd.DataFrame({"unit_id": units.astype("str")}))
-    visits = history.newest("visits").semi_join(wanted, "unit_id")
-    order = ibis.row_number().over(group_by="unit_id", order_by=[ibis.desc("started_at"), ibis.desc("recorded_at"), "station"])
-    last = visits.mutate(_order=order).filter(_._order == 0).select("unit_id", "station", "machine", since="started_at")
-    products = history.newest("units").select("unit_id", "product")
-    table = wanted.left_join(products, "unit_id").drop("unit_id_right").left_join(last, "unit_id").drop("unit_id_right")
-    return table.to_pandas().set_index("unit_id")
+    visits = newest(history.all_versions("visits").semi_join(wanted, "unit_id"), TABLES["visits"].key)
+    order = [ibis.desc("started_at"), ibis.desc("recorded_at"), "station"]
+    last = visits.mutate(_order=ibis.row_number().over(group_by="unit_id", order_by=order))
+    last = last.filter(_._order == 0).select("unit_id", "station", "machine", since="started_at")
+    products = newest(history.all_versions("units").semi_join(wanted, "unit_id"), TABLES["units"].key)
+    known = wanted.left_join(products.select("unit_id", "product"), "unit_id").drop("unit_id_right")
+    return known.left_join(last, "unit_id").drop("unit_id_right").to_pandas().set_index("unit_id")

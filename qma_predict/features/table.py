@@ -9,6 +9,11 @@ from qma_predict.data.lake import History
 from qma_predict.features.families import family
 from qma_predict.line import Line
 
+POINTS_AT_ONCE = 25_000
+"""Prediction points of one query: what bounds the memory, whatever the length of the history."""
+
+_ROWS_AT_ONCE = 500_000
+
 
 def feature_table(history: History, points: pd.DataFrame, line: Line) -> pd.DataFrame:
     """Features of prediction points, each from what was known at its own cutoff.
@@ -28,17 +33,18 @@ def feature_table(history: History, points: pd.DataFrame, line: Line) -> pd.Data
         out; a missing value means that nothing was known.
     """
     numbered = points[["unit_id", "cutoff"]].astype({"unit_id": "str"}).reset_index(drop=True)
-    table = ibis.memtable(numbered.assign(point=np.arange(len(points), dtype=np.int64)))
+    numbered["point"] = np.arange(len(points), dtype=np.int64)
     columns: dict[str, np.ndarray] = {}
-    for name in line.learning.families:
-        rows = family(name).compute(history, table, line)
-        for batch in rows.to_pyarrow_batches(chunk_size=500_000):
-            _scatter(batch, columns, len(points))
-    # rounded to float32, so that the order in which a database adds up makes no difference
-    frame = pd.DataFrame({name: columns[name] for name in sorted(columns)}, index=pd.Index(points["unit_id"], name="unit_id"))
-    texts = frame.columns[frame.dtypes == object]
-    frame[texts] = frame[texts].astype("str")
-    return frame.dropna(axis="columns", how="all")
+    for start in range(0, len(points), POINTS_AT_ONCE):
+        some = ibis.memtable(numbered.iloc[start : start + POINTS_AT_ONCE])
+        for name in line.learning.families:
+            rows = family(name).compute(history, some, line)
+            for batch in rows.to_pyarrow_batches(chunk_size=_ROWS_AT_ONCE):
+                _scatter(batch, columns, len(points))
+    index = pd.Index(numbered["unit_id"], name="unit_id")
+    filled = {name: columns[name] for name in sorted(columns) if not pd.isna(columns[name]).all()}
+    texts = [name for name, column in filled.items() if column.dtype.hasobject]
+    return pd.DataFrame(filled, index=index).astype(dict.fromkeys(texts, "str"))
 
 
 def _scatter(batch: pa.RecordBatch, columns: dict[str, np.ndarray], size: int) -> None:
@@ -55,4 +61,5 @@ def _scatter(batch: pa.RecordBatch, columns: dict[str, np.ndarray], size: int) -
         for of, start, end in zip(described.dictionary.to_pylist(), starts, ends, strict=True):
             missing = np.full(size, None, dtype=object) if text else np.full(size, np.nan, dtype=np.float32)
             column = columns.setdefault(f"{of}.{statistic}", missing)
-            column[points[order[start:end]]] = values[start:end]
+            with np.errstate(over="ignore"):  # beyond float32 is infinite, which recipes take for missing
+                column[points[order[start:end]]] = values[start:end]

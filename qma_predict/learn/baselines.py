@@ -4,13 +4,19 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
+from sklearn.isotonic import isotonic_regression
 from sklearn.utils.validation import check_is_fitted
 
 from qma_predict.errors import NotEnoughData
 
-BASELINES = ("prevalence", "recent_rate")
+BASELINES = ("prevalence", "recent_rate", "spc_rule")
+
+_STEPS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
+_SIGMAS = 1.96
+_MIN_GOODS = 20
 
 
 def make_baseline(name: str) -> BaseEstimator:
@@ -22,7 +28,7 @@ def make_baseline(name: str) -> BaseEstimator:
         One of `BASELINES`. ``prevalence`` gives every unit the defect rate of the training rows. All its
         scores tie, and `qma_predict.learn.metrics` takes ties in expected value, so it is also the
         baseline "random units at the same capacity", without drawing any. ``recent_rate`` is
-        `RecentRateClassifier`.
+        `RecentRateClassifier`, ``spc_rule`` is `SpcRuleClassifier`.
 
     Raises
     ------
@@ -38,6 +44,8 @@ def make_baseline(name: str) -> BaseEstimator:
         return DummyClassifier(strategy="prior")
     if name == "recent_rate":
         return RecentRateClassifier()
+    if name == "spc_rule":
+        return SpcRuleClassifier()
     raise ValueError(f"unknown baseline {name!r}; expected one of {', '.join(BASELINES)}")
 
 
@@ -114,9 +122,7 @@ class RecentRateClassifier(ClassifierMixin, BaseEstimator):
     array([0.033, 0.087, 0.06 , 0.06 ])
     """
 
-    def __init__(
-        self, columns: Sequence[str] | None = None, recent: int = 5000, strength: float = 50.0
-    ) -> None:
+    def __init__(self, columns: Sequence[str] | None = None, recent: int = 5000, strength: float = 50.0) -> None:
         self.columns = columns
         self.recent = recent
         self.strength = strength
@@ -173,10 +179,155 @@ class RecentRateClassifier(ClassifierMixin, BaseEstimator):
     def _ratios(self, categories: pd.Series, labels: np.ndarray) -> dict[str, float]:
         counts = pd.Series(labels).groupby(categories.to_numpy()).agg(["sum", "count"])
         return {
-            str(category): _odds(_shrunk_rate(defects, units, self.strength, self.base_rate_))
-            / _odds(self.base_rate_)
+            str(category): _odds(_shrunk_rate(defects, units, self.strength, self.base_rate_)) / _odds(self.base_rate_)
             for category, defects, units in counts.itertuples()
         }
+
+
+class SpcRuleClassifier(ClassifierMixin, BaseEstimator):
+    """Control limits: the more a unit's tags are outside theirs, the riskier it is.
+
+    What a plant does without a model (statistical process control). The good training rows give each tag
+    its median and a sigma for each side, from the percentiles that hold 95 % of a normal distribution:
+
+        z = (x - median) / sigma,   sigma = (median - P2.5) / 1.96 below, (P97.5 - median) / 1.96 above
+
+    Mean and standard deviation would let one glitch among the good units widen the limits until nothing is
+    outside; the median absolute deviation is 0 for a coarse tag; and one sigma for both sides calls the
+    long side of a skewed tag an excursion. A side without spread takes the sigma of the other; a tag
+    without any, or with fewer than 20 known good values, has no limits. The score of a unit is
+
+        min(max |z|, limit) + sum over tags of min(|z| - limit, limit), where |z| is above limit
+
+    that is: inside all limits its worst tag, outside how many and how far. No tag counts for more than one
+    at twice the limit, so that a broken sensor does not outvote several that agree. A missing or infinite
+    value is inside its limits; a unit without any value has the base rate.
+
+    Quantiles of the score, closer towards the top, divide the training rows into at most seven steps. The
+    defect rate of each is shrunk towards the base rate as in `RecentRateClassifier`, and neighbours that
+    fall are pooled. Within a step the odds rise by less than a thousandth, which keeps the ranking.
+
+    Parameters
+    ----------
+    columns : sequence of str, optional
+        Columns to use; by default the numeric ones that end in ``.last``, or all numeric ones if none does.
+    limit : float, default 3.0
+        Control limit [sigma].
+    strength : float, default 50.0
+        Weight of the base rate in each step [units].
+
+    Attributes
+    ----------
+    classes_ : numpy.ndarray
+        ``[0, 1]``.
+    base_rate_ : float
+        Share of defects among the training rows.
+    columns_ : list of str
+        The columns that have limits.
+    median_, below_, above_ : numpy.ndarray, shape (n_columns,)
+        Median of each, and its sigma on either side [unit of the tag].
+    edges_ : numpy.ndarray, shape (n_steps - 1,)
+        Highest score of each step but the last.
+    rates_ : numpy.ndarray, shape (n_steps,)
+        Defect rate of each step, never falling.
+
+    Examples
+    --------
+    >>> X = pd.DataFrame({"press.force.last": [8.0, 9.0, 10.0, 11.0, 12.0] * 40})
+    >>> X.iloc[-4:] = 16.0
+    >>> model = SpcRuleClassifier().fit(X, [0] * 196 + [1] * 4)
+    >>> model.predict_proba(pd.DataFrame({"press.force.last": [10.0, 12.0, 15.0, None]}))[:, 1].round(3)
+    array([0.013, 0.017, 0.087, 0.02 ])
+    """
+
+    def __init__(self, columns: Sequence[str] | None = None, limit: float = 3.0, strength: float = 50.0) -> None:
+        self.columns = columns
+        self.limit = limit
+        self.strength = strength
+
+    def fit(self, X: pd.DataFrame, y: object) -> "SpcRuleClassifier":
+        """Take limits from the good rows, and the rate of each step from all.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame, shape (n_rows, n_columns)
+            Rows in any order.
+        y : array-like of shape (n_rows,)
+            1 defect, 0 good.
+
+        Raises
+        ------
+        NotEnoughData
+            Only one class.
+        ValueError
+            A column of `columns` is not in `X`; `limit` or `strength` is not above 0.
+        """
+        if self.limit <= 0 or self.strength <= 0:
+            raise ValueError(f"spc_rule: found limit={self.limit}, strength={self.strength}; expected both above 0")
+        labels = binary_labels(y, "spc_rule")
+        self._take_limits(X, labels == 0)
+        self.base_rate_ = float(labels.mean())
+        score, measured = self._scores(X)
+        score, labels = score[measured], labels[measured]
+        self.edges_ = np.unique(np.quantile(score, _STEPS)) if len(score) else np.array([])
+        step = np.searchsorted(self.edges_, score)
+        defects, units = (np.bincount(step, w, len(self.edges_) + 1) for w in (labels, np.ones(len(labels))))
+        weight = units + self.strength
+        rates = (defects + self.strength * self.base_rate_) / weight
+        self.rates_ = isotonic_regression(rates, sample_weight=weight)
+        self.classes_ = np.array([0, 1])
+        return self
+
+    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
+        """Return P(good) and P(defect) of each row, shape (n_rows, 2)."""
+        check_is_fitted(self)
+        score, measured = self._scores(X)
+        within = 0.001 * score / (score + self.limit)
+        defect = expit(logit(self.rates_[np.searchsorted(self.edges_, score)]) + within)
+        defect = np.where(measured, defect, self.base_rate_)
+        return np.column_stack([1.0 - defect, defect])
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        """Return the likelier class of each row, shape (n_rows,)."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def _columns(self, X: pd.DataFrame) -> list[str]:
+        if self.columns is None:
+            numeric = list(X.select_dtypes("number").columns)
+            return [c for c in numeric if str(c).endswith(".last")] or numeric
+        if unknown := [c for c in self.columns if c not in X.columns]:
+            raise ValueError(f"spc_rule: columns not in the features: {', '.join(unknown)}")
+        return list(self.columns)
+
+    def _take_limits(self, X: pd.DataFrame, good: np.ndarray) -> None:
+        limits = {}
+        for column in self._columns(X):
+            values = _numbers(X, column)[good]
+            values = values[~np.isnan(values)]
+            if len(values) >= _MIN_GOODS:
+                low, median, high = np.quantile(values, (0.025, 0.5, 0.975))
+                below, above = (median - low) / _SIGMAS, (high - median) / _SIGMAS
+                if max(below, above) > 0:
+                    limits[column] = (median, below or above, above or below)
+        self.columns_ = list(limits)
+        self.median_, self.below_, self.above_ = np.array(list(limits.values())).reshape(-1, 3).T
+
+    def _scores(self, X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Score of each row, and whether it has a value in any column; a column at a time, to save memory."""
+        worst, outside, measured = np.zeros(len(X)), np.zeros(len(X)), np.zeros(len(X), dtype=bool)
+        for column, median, below, above in zip(self.columns_, self.median_, self.below_, self.above_, strict=True):
+            distance = _numbers(X, column) - median
+            known = ~np.isnan(distance)
+            z = np.where(known, np.maximum(distance / above, -distance / below), 0.0)
+            np.maximum(worst, z, out=worst)
+            outside += np.clip(z - self.limit, 0.0, self.limit)
+            measured |= known
+        return np.minimum(worst, self.limit) + outside, measured
+
+
+def _numbers(X: pd.DataFrame, column: str) -> np.ndarray:
+    values = X[column].to_numpy(dtype=float, na_value=np.nan)
+    return np.where(np.isinf(values), np.nan, values)
 
 
 def _text(X: pd.DataFrame, column: str) -> pd.Series:

@@ -19,14 +19,17 @@ class Dataset:
 
     Attributes
     ----------
+    history : History
+        As of the moment.
+    line : Line
     points : DataFrame, shape (n_points, 5), indexed by unit_id
         As `prediction_points` gives them.
     X : DataFrame, shape (n_points, n_features), indexed by unit_id
     y : Series, shape (n_points,), indexed by unit_id
         1.0 defect, 0.0 good, missing unknown.
     identity : dict
-        Line, moment, versions of the tables, shape and a digest of the content: what is needed to make the
-        same dataset again.
+        Line, moment, versions of the tables, counts and a digest of features and labels: what is needed to make
+        the same dataset again, and to see that it is the same.
     """
 
     history: History
@@ -37,7 +40,15 @@ class Dataset:
     identity: dict[str, object]
 
     def labels_at(self, moment: datetime) -> pd.Series:
-        """Labels as known at an earlier moment."""
+        """Labels as known at an earlier moment.
+
+        Raises
+        ------
+        ValueError
+            If the moment is after the one of the dataset.
+        """
+        if pd.Timestamp(moment) > self.history.as_of:
+            raise ValueError(f"labels as of {moment}: expected at most {self.history.as_of}, as which the dataset is")
         return labels(self.history.at(moment), self.points.reset_index(), self.line)
 
 
@@ -52,6 +63,7 @@ def make_dataset(history: History, line: Line) -> Dataset:
         "as_of": history.as_of.isoformat(),
         "versions": dict(history.versions),
         "units": len(X),
+        "already_known": points.attrs["already_known"],
         "features": X.shape[1],
         "labelled": int(y.notna().sum()),
         "defects": int(y.sum()),

@@ -4,8 +4,8 @@ import ibis
 import pandas as pd
 from ibis import _
 
-from qma_predict.data.lake import History, newest
 from qma_predict.data.contract import TABLES
+from qma_predict.data.lake import History, newest
 from qma_predict.line import Line
 
 
@@ -34,10 +34,12 @@ def labels(history: History, points: pd.DataFrame, line: Line) -> pd.Series:
     after = inspections.inner_join(cutoffs, "unit_id").filter(_.occurred_at > _.cutoff)
     order = ibis.row_number().over(group_by=["unit_id", "characteristic"], order_by="occurred_at")
     first = after.mutate(_order=order).filter(_._order == 0)
-    verdicts = first.group_by("unit_id").agg(failed=(~_.passed).any(), inspected=_.count()).to_pandas().set_index("unit_id")
+    verdicts = (
+        first.group_by("unit_id").agg(failed=(~_.passed).any(), inspected=_.count()).to_pandas().set_index("unit_id")
+    )
     verdicts = verdicts.reindex(points["unit_id"])
     label = pd.Series(float("nan"), index=verdicts.index, name="label")
-    label[(verdicts["inspected"] == len(line.gate.characteristics)).to_numpy()] = 0.0
+    label[(verdicts["inspected"] == len(set(line.gate.characteristics))).to_numpy()] = 0.0
     label[verdicts["failed"].eq(True).to_numpy()] = 1.0
     mature = points["cutoff"] + pd.Timedelta(line.gate.maturity) <= history.as_of
     return label.where(mature.to_numpy())

@@ -95,8 +95,7 @@ def precision_at_capacity(
 
     Examples
     --------
-    Two nights, one place each; on the second night a defect and a good unit tie for it:
-
+    >>> # two nights, one place each; on the second night a defect and a good unit tie for it
     >>> precision_at_capacity([1, 0, 1, 0], [0.9, 0.2, 0.5, 0.5], capacity=1, nights=[1, 1, 2, 2])
     0.75
     """
@@ -112,8 +111,7 @@ def recall_at_capacity(
         recall = sum over nights of F / sum over nights of D
 
     with F the defects that a night's list is expected to hold when ties are broken at random
-    (`tally_nights`) and D the defects among the night's candidates. Defects whose label is not known
-    are in neither.
+    (`tally_nights`) and D the known defects among the night's candidates.
 
     Parameters
     ----------
@@ -175,9 +173,7 @@ def average_precision(y_true: npt.ArrayLike, score: npt.ArrayLike) -> float:
     --------
     >>> round(average_precision([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.6]), 3)
     0.833
-
-    One defect and one good unit that tie: first or second, (1 + 1/2) / 2:
-
+    >>> # one defect and one good unit that tie: it comes first or second, (1 + 1/2) / 2
     >>> round(average_precision([1, 0], [0.5, 0.5]), 3)
     0.75
     """
@@ -246,7 +242,7 @@ def brier_skill(y_true: npt.ArrayLike, score: npt.ArrayLike, *, prevalence: floa
 
         skill = 1 - sum_i (p_i - y_i)^2 / sum_i (prevalence - y_i)^2
 
-    over units with a known label. 1 is perfect, 0 is no better than the prevalence, negative is worse.
+    over units with a known label; 1 is perfect, 0 no better than the prevalence, negative worse.
 
     Parameters
     ----------
@@ -267,8 +263,7 @@ def brier_skill(y_true: npt.ArrayLike, score: npt.ArrayLike, *, prevalence: floa
 
     References
     ----------
-    Brier, G. W. (1950). Verification of forecasts expressed in terms of probability. Monthly Weather
-    Review, 78(1), 1-3.
+    Brier, G. W. (1950). Verification of forecasts expressed in terms of probability. MWR, 78(1), 1-3.
 
     Examples
     --------

@@ -40,9 +40,7 @@ class RollingOriginSplit(BaseCrossValidator):
     2026-03-08 train [0 1 2 3 4 5 6] test [8 9]
     """
 
-    def __init__(
-        self, n_splits: int = 4, *, test: str | pd.Timedelta = "14D", gap: str | pd.Timedelta = "4D"
-    ) -> None:
+    def __init__(self, n_splits: int = 4, *, test: str | pd.Timedelta = "14D", gap: str | pd.Timedelta = "4D") -> None:
         self.n_splits = n_splits
         self.test = test
         self.gap = gap
@@ -86,9 +84,7 @@ class RollingOriginSplit(BaseCrossValidator):
             )
         return pd.DatetimeIndex(starts)
 
-    def split(
-        self, X: object, y: object = None, groups: object = None
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def split(self, X: object, y: object = None, groups: object = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the training and the test rows of each block, oldest block first.
 
         Parameters

@@ -11,6 +11,7 @@ from qma_predict.learn.backtest import Backtest, backtest
 from qma_predict.learn.baselines import BASELINES, make_baseline
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.recipes import make_recipe
+from qma_predict.learn.risk_model import RiskModel
 from qma_predict.learn.splits import RollingOriginSplit
 from qma_predict.learn.verdict import Verdict, verdict
 
@@ -26,7 +27,7 @@ class Training:
     backtest : Backtest
     verdict : Verdict
         The recipe against the best baseline.
-    models : mapping of str to fitted classifier
+    models : mapping of str to RiskModel
         The contestants, fitted on every label known at the dataset's `as_of`.
     winner : str
         The recipe if it was shown to be better than every baseline, else the best baseline.
@@ -34,7 +35,7 @@ class Training:
 
     backtest: Backtest
     verdict: Verdict
-    models: Mapping[str, BaseEstimator]
+    models: Mapping[str, RiskModel]
     winner: str
 
 
@@ -68,7 +69,7 @@ def train(dataset: Dataset) -> Training:
     )
     judged = verdict(found, recipe)
     log.info("%s", judged.sentence)
-    models = {name: fit(estimator, dataset) for name, estimator in contestants.items()}
+    models = {name: RiskModel.of(fit(estimator, dataset), dataset.X) for name, estimator in contestants.items()}
     return Training(found, judged, models, recipe if judged.better else judged.baseline or BASELINES[0])
 
 
@@ -77,4 +78,3 @@ def fit(estimator: BaseEstimator, dataset: Dataset) -> BaseEstimator:
     order = dataset.points.reset_index().sort_values(["cutoff", "unit_id"])["unit_id"]
     known = dataset.y.reindex(order).dropna()
     return estimator.fit(dataset.X.loc[known.index], known.astype(int))
-

@@ -104,8 +104,7 @@ def verdict(
     rivals = [name for name in against if name in values and name != model]
     if model not in values or not rivals:
         raise ValueError(
-            f"verdict: found contestants {', '.join(values)}; expected {model!r} and one of "
-            f"{', '.join(against)}"
+            f"verdict: found contestants {', '.join(values)}; expected {model!r} and one of {', '.join(against)}"
         )
     shared = values[rivals].where(values[model].notna(), axis=0).mean()
     if shared.isna().all():
@@ -116,9 +115,7 @@ def verdict(
     return _in_words(model, baseline, metric, pairs, spread)
 
 
-def _in_words(
-    model: str, baseline: str, metric: str, pairs: pd.DataFrame, spread: tuple[float, float]
-) -> Verdict:
+def _in_words(model: str, baseline: str, metric: str, pairs: pd.DataFrame, spread: tuple[float, float]) -> Verdict:
     difference = pairs[model] - pairs[baseline]
     low, high = (float(difference.mean()) + deviation for deviation in spread)
     won, blocks = int((difference > 0).sum()), len(pairs)
@@ -172,8 +169,7 @@ def _spread(
     for block, n_nights in zip(blocks, nights, strict=True):
         draws = rng.multinomial(n_nights, np.full(n_nights, 1 / n_nights), size=_REPLICATES)
         ours, theirs = (
-            _redrawn(pair.loc[(block, name)], draws, metric, result.capacity, rng)
-            for name in (model, baseline)
+            _redrawn(pair.loc[(block, name)], draws, metric, result.capacity, rng) for name in (model, baseline)
         )
         differences.append(ours - theirs)
     stacked = np.vstack(differences)
@@ -182,9 +178,7 @@ def _spread(
     return float(low), float(high)
 
 
-def _redrawn(
-    rows: pd.DataFrame, draws: np.ndarray, metric: str, capacity: int, rng: np.random.Generator
-) -> np.ndarray:
+def _redrawn(rows: pd.DataFrame, draws: np.ndarray, metric: str, capacity: int, rng: np.random.Generator) -> np.ndarray:
     """Return the metric for each draw; ``draws[i, j]`` is how often draw i holds night j."""
     night = pd.factorize(rows["night"], sort=True)[0]
     outcome, score = rows["outcome"].to_numpy(), rows["score"].to_numpy()
@@ -205,9 +199,7 @@ def _ranked_precision(outcome: np.ndarray, night: np.ndarray, draws: np.ndarray)
     return np.array([expected_average_precision(each * outcome[known], each) for each in times])
 
 
-def _ranked_lists(
-    outcome: np.ndarray, night: np.ndarray, draws: np.ndarray, capacity: int, over: str
-) -> np.ndarray:
+def _ranked_lists(outcome: np.ndarray, night: np.ndarray, draws: np.ndarray, capacity: int, over: str) -> np.ndarray:
     place = pd.Series(night).groupby(night).cumcount().to_numpy()
     units = pd.DataFrame({"known": ~np.isnan(outcome), "defects": outcome == 1.0}).astype(float)
     listed = units.mul(place < capacity, axis=0).groupby(night).sum()

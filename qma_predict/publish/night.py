@@ -83,7 +83,8 @@ def make_night(
 def _facts(history: History, line: Line, business_date: date, model: Model, ranked: pd.DataFrame) -> page.Facts:
     listed = ranked.loc[ranked["listed"], "score"]
     found = risk_list.expected_found(listed)
-    fresh = {table: _newest(history, table) for table in sorted({source.table for source in line.sources})}
+    tables: list[str] = sorted({source.table for source in line.sources})
+    fresh = {table: _newest(history, table) for table in tables}
     reasons = [*_model_reasons(model), *_stale(history, fresh), *_problems(history)]
     state = "BASELINE" if not model.is_recipe else "DEGRADED" if reasons else "OK"
     times = [moment for moment in fresh.values() if moment is not None]
@@ -123,7 +124,9 @@ def _model_reasons(model: Model) -> list[str]:
 def _stale(history: History, fresh: dict[str, datetime | None]) -> list[str]:
     reasons = []
     for table in PROCESS_TABLES:
-        newest = fresh.get(table)
+        if table not in fresh:
+            continue  # the line has no such source
+        newest = fresh[table]
         if newest is None:
             reasons.append(f"no {table} are known")
         elif history.as_of - newest > STALE:

@@ -2,12 +2,12 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,9 @@ import pandas as pd
 import qma_predict
 from qma_predict.errors import ModelError
 from qma_predict.home import Home
-from qma_predict.learn.backtest import Backtest
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.risk_model import RiskModel
+from qma_predict.learn.training import Training
 from qma_predict.line import Line
 
 CHAMPION = "champion"
@@ -27,6 +27,7 @@ TRUSTED_TYPES = (
     "collections.OrderedDict",
     "lightgbm.basic.Booster",
     "lightgbm.sklearn.LGBMClassifier",
+    "numpy.dtype",
     "numpy.number",
     "sklearn.compose._column_transformer.make_column_selector",
 )
@@ -62,94 +63,102 @@ class Model:
     finding: str
 
 
-@contextmanager
-def _store(home: Home) -> Iterator[Any]:
-    """Make MLflow point to the home's store, which is made by one process at a time."""
+def _mlflow() -> ModuleType:
+    """MLflow, imported when it is needed (3 s), silent, and without its telemetry."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    return mlflow
+
+
+def _store(home: Home) -> Any:
+    """Client of the home's store, which one process at a time makes; MLflow points to it from now on."""
+    mlflow = _mlflow()
     uri = f"sqlite:///{home.mlflow / 'mlflow.db'}"
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
     with home.writing("mlflow"):
         home.mlflow.mkdir(exist_ok=True)
-        mlflow.set_tracking_uri(uri)
-        mlflow.set_registry_uri(uri)
         client = mlflow.MlflowClient(uri, uri)
         client.search_experiments(max_results=1)  # the first touch makes the tables
-    yield client
+    return client
 
 
-def log_training(
-    home: Home, line: Line, dataset: Dataset, found: Backtest, models: Mapping[str, RiskModel], winner: str, finding: str
-) -> Model:
+def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
     """Log a training: a run for each contestant with its metrics, and the winner as a model version.
 
     Parameters
     ----------
     home : Home
-    line : Line
     dataset : Dataset
         What everything was fitted on; its identity is logged.
-    found : Backtest
-    models : mapping of str to RiskModel
-        The contestants, fitted on the whole dataset.
-    winner : str
-        Which of them is registered.
-    finding : str
-        What the backtest said, in a sentence.
+    training : Training
 
     Returns
     -------
     Model
         The new version; it is not the champion until `promote`.
+
+    Raises
+    ------
+    ModelError
+        If the winner consists of types that are not trusted.
     """
-    import mlflow
+    line, client, mlflow = dataset.line, _store(home), _mlflow()
+    winner = training.models[training.winner]
+    experiment = _experiment(client, home, line)
+    with mlflow.start_run(experiment_id=experiment, run_name=f"train {dataset.history.as_of:%Y-%m-%d}") as run:
+        mlflow.log_input(_dataset_input(home, dataset), context="training")
+        mlflow.log_params(_parameters(line, dataset) | {"winner": training.winner})
+        mlflow.set_tag("mlflow.note.content", training.verdict.sentence)
+        mlflow.log_dict(dataset.identity, "dataset.json")
+        mlflow.log_text(training.backtest.table.to_csv(index=False), "backtest.csv")
+        for name in training.models:
+            _log_contestant(experiment, name, training.backtest.table)
+        logged = _log_model(winner, dataset.X.head(3))
+    if not client.search_registered_models(f"name = '{line.name}'"):
+        client.create_registered_model(line.name)
+    tags = {
+        "contestant": training.winner,
+        "is_recipe": str(training.winner == line.learning.recipe),
+        "as_of": dataset.history.as_of.isoformat(),
+        "base_rate": repr(float(dataset.y.mean())),
+        "finding": training.verdict.sentence,
+    }
+    made = client.create_model_version(
+        line.name, logged.model_uri, run.info.run_id, tags=tags, model_id=logged.model_id
+    )
+    return _model(made)
+
+
+def _dataset_input(home: Home, dataset: Dataset) -> Any:
+    _mlflow()
     from mlflow.data.delta_dataset_source import DeltaDatasetSource
     from mlflow.data.meta_dataset import MetaDataset
 
-    as_of = pd.Timestamp(dataset.history.as_of)
-    with _store(home) as client:
-        experiment = _experiment(client, home, line)
-        source = DeltaDatasetSource(path=str(home.lake(line.name) / "inspections"))
-        data = MetaDataset(source, name=line.name, digest=str(dataset.identity["digest"]))
-        with mlflow.start_run(experiment_id=experiment, run_name=f"train {as_of:%Y-%m-%d}") as run:
-            mlflow.log_input(data, context="training")
-            mlflow.log_params(_parameters(line, dataset) | {"winner": winner})
-            mlflow.set_tag("mlflow.note.content", finding)
-            mlflow.log_dict(dataset.identity, "dataset.json")
-            mlflow.log_text(found.table.to_csv(index=False), "backtest.csv")
-            for name in models:
-                _log_contestant(experiment, name, found.table)
-            tags = {
-                "line": line.name,
-                "contestant": winner,
-                "is_recipe": str(winner == line.learning.recipe),
-                "as_of": as_of.isoformat(),
-                "base_rate": repr(float(dataset.y.mean())),
-                "finding": finding,
-            }
-            logged = mlflow.sklearn.log_model(
-                models[winner],
-                name="model",
-                code_paths=[str(Path(qma_predict.__file__).parent)],
-                serialization_format="skops",
-                skops_trusted_types=_trusted_types(models[winner]),
-                signature=_signature(models[winner]),
-                input_example=_typed(dataset.X.head(3), models[winner].features, models[winner].texts),
-                pip_requirements=_requirements(),
-                pyfunc_predict_fn="predict",
-            )
-        if not client.search_registered_models(f"name = '{line.name}'"):
-            client.create_registered_model(line.name)
-        made = client.create_model_version(line.name, logged.model_uri, run.info.run_id, tags=tags, model_id=logged.model_id)
-        return _model(made)
+    source = DeltaDatasetSource(path=str(home.lake(dataset.line.name)))
+    return MetaDataset(source, name=dataset.line.name, digest=str(dataset.identity["digest"]))  # type: ignore[abstract]  # mlflow's own class, wrongly said to be abstract
+
+
+def _log_model(model: RiskModel, example: pd.DataFrame) -> Any:
+    return _mlflow().sklearn.log_model(
+        model,
+        name="model",
+        code_paths=[str(Path(qma_predict.__file__).parent)],
+        serialization_format="skops",
+        skops_trusted_types=_trusted_types(model),
+        signature=_signature(model),
+        input_example=_typed(example, model.features, model.texts),
+        pip_requirements=_requirements(),
+        pyfunc_predict_fn="predict",
+    )
 
 
 def promote(home: Home, model: Model) -> None:
     """Make a version the champion of its line: from now on, nights are scored with it."""
-    with _store(home) as client:
-        client.set_registered_model_alias(model.line, CHAMPION, model.version)
+    _store(home).set_registered_model_alias(model.line, CHAMPION, model.version)
 
 
 def champion(home: Home, line: Line) -> Model:
@@ -160,15 +169,13 @@ def champion(home: Home, line: Line) -> Model:
     ModelError
         If there is none.
     """
-    with _store(home) as client:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return _model(client.get_model_version_by_alias(line.name, CHAMPION))
-        except MlflowException as error:
-            raise ModelError(
-                f"{home.mlflow}: line {line.name} has no champion. Train one first: qma train {line.name}"
-            ) from error
+    client = _store(home)
+    try:
+        return _model(client.get_model_version_by_alias(line.name, CHAMPION))
+    except _mlflow().MlflowException as error:
+        raise ModelError(
+            f"{home.mlflow}: line {line.name} has no champion. Train one first: qma train {line.name}"
+        ) from error
 
 
 def load(home: Home, model: Model) -> Callable[[pd.DataFrame], np.ndarray]:
@@ -179,28 +186,19 @@ def load(home: Home, model: Model) -> Callable[[pd.DataFrame], np.ndarray]:
     ModelError
         If it cannot be loaded.
     """
-    with _store(home):
-        import mlflow
-
-        try:
-            loaded = mlflow.pyfunc.load_model(f"models:/{model.line}/{model.version}")
-        except (mlflow.MlflowException, OSError) as error:
-            raise ModelError(f"{home.mlflow}: model {model.line} v{model.version} cannot be loaded: {error}") from error
+    _store(home)
+    mlflow = _mlflow()
+    try:
+        loaded = mlflow.pyfunc.load_model(f"models:/{model.line}/{model.version}")
+    except (mlflow.MlflowException, OSError) as error:
+        raise ModelError(
+            f"{home.mlflow}: model {model.line} v{model.version} cannot be loaded: {error}. "
+            f"Restore the home, or train again: qma train {model.line}"
+        ) from error
     inputs = loaded.metadata.get_input_schema().inputs
     features = [column.name for column in inputs]
     texts = [column.name for column in inputs if column.type.name == "string"]
     return lambda X: np.asarray(loaded.predict(_typed(X, features, texts)), dtype=float)
-
-
-def _trusted_types(model: RiskModel) -> list[str]:
-    """Types that the stored model consists of, if all of them are trusted: none runs code when it is loaded."""
-    import skops.io
-
-    types = skops.io.get_untrusted_types(data=skops.io.dumps(model))
-    strange = [name for name in types if name not in TRUSTED_TYPES and not name.startswith("qma_predict.learn.")]
-    if strange:
-        raise ModelError(f"model of types {strange}, which are not trusted. Expected scikit-learn's, LightGBM's or ours.")
-    return types
 
 
 def _experiment(client: Any, home: Home, line: Line) -> str:
@@ -211,10 +209,22 @@ def _experiment(client: Any, home: Home, line: Line) -> str:
     return str(client.create_experiment(line.name, artifact_location=artifacts))
 
 
-def _log_contestant(experiment: str, name: str, table: pd.DataFrame) -> None:
-    """Log a contestant as a child run: each metric by block, and its mean over the blocks at the last step."""
-    import mlflow
+def _trusted_types(model: RiskModel) -> list[str]:
+    """Types that the stored model consists of, if all are trusted: none runs code when loaded."""
+    import skops.io
 
+    types = skops.io.get_untrusted_types(data=skops.io.dumps(model))
+    strange = [name for name in types if name not in TRUSTED_TYPES and not name.startswith("qma_predict.learn.")]
+    if strange:
+        raise ModelError(
+            f"model of types {strange}, which are not trusted. Expected scikit-learn's, LightGBM's or ours."
+        )
+    return list(types)
+
+
+def _log_contestant(experiment: str, name: str, table: pd.DataFrame) -> None:
+    """Log a contestant as a child run: each metric by block, and its mean over the blocks."""
+    mlflow = _mlflow()
     with mlflow.start_run(experiment_id=experiment, run_name=name, nested=True):
         mlflow.log_param("contestant", name)
         values = table[(table["contestant"] == name) & table["value"].notna()]
@@ -232,10 +242,12 @@ def _parameters(line: Line, dataset: Dataset) -> dict[str, object]:
 
 def _signature(model: RiskModel) -> Any:
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
+    from mlflow.types import ColSpec, Schema, TensorSpec
 
     texts = set(model.texts)
-    columns = [ColSpec("string" if name in texts else "double", name, required=False) for name in model.features]
+    columns: list[ColSpec | TensorSpec] = [
+        ColSpec("string" if name in texts else "double", name, required=False) for name in model.features
+    ]
     return ModelSignature(inputs=Schema(columns), outputs=Schema([ColSpec("double")]))
 
 

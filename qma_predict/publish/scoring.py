@@ -11,9 +11,7 @@ from qma_predict.features.table import feature_table
 from qma_predict.line import Line
 
 
-def score_candidates(
-    history: History, line: Line, predict: Callable[[pd.DataFrame], np.ndarray]
-) -> pd.DataFrame:
+def score_candidates(history: History, line: Line, predict: Callable[[pd.DataFrame], np.ndarray]) -> pd.DataFrame:
     """Candidates of the night at the history's `as_of`, scored.
 
     Parameters
@@ -33,7 +31,7 @@ def score_candidates(
     """
     points = candidates(prediction_points(history, line), history.as_of)
     X = feature_table(history, points, line)
-    silent = X.select_dtypes("number").isna().all(axis=1).to_numpy()
+    silent = _silent(X, line)
     scored = points.set_index("unit_id")[["cutoff"]].assign(first_night=points["night"].to_numpy())
     scored = scored.join(whereabouts(history, points["unit_id"]))
     scored["score"] = np.nan
@@ -41,3 +39,9 @@ def score_candidates(
     scored.loc[~silent, "score"] = predict(X[~silent]) if (~silent).any() else np.nan
     scored.loc[silent, "reason"] = "no reading was known at its cutoff"
     return scored.reset_index()
+
+
+def _silent(X: pd.DataFrame, line: Line) -> np.ndarray:
+    """Units of which no sensor said anything, on a line that learns from readings."""
+    readings = X.select_dtypes("number")
+    return readings.isna().all(axis=1).to_numpy() & ("readings" in line.learning.families)

@@ -171,9 +171,7 @@ def test_one_class_to_learn_from_gives_no_value_to_anyone():
         "0 defects and 20 good units to learn from",
         "0 defects and 28 good units to learn from",
     ]
-    assert list(result.predictions.columns) == [
-        *("block", "contestant", "unit_id", "night", "score", "outcome")
-    ]
+    assert list(result.predictions.columns) == [*("block", "contestant", "unit_id", "night", "score", "outcome")]
 
 
 def test_a_block_without_defects_has_no_recall_and_says_so():
@@ -239,9 +237,7 @@ def test_a_line_is_logged_per_block_and_contestant(caplog):
 
 
 def test_the_summary_is_the_mean_over_blocks_with_a_value():
-    table = pd.DataFrame(
-        {"contestant": ["a", "a", "b", "b"], "metric": "roc_auc", "value": [0.5, 0.7, np.nan, np.nan]}
-    )
+    table = pd.DataFrame({"contestant": ["a", "a", "b", "b"], "metric": "roc_auc", "value": [0.5, 0.7, np.nan, np.nan]})
     summary = summarise(table)
     assert summary["mean"].tolist() == pytest.approx([0.6, np.nan], nan_ok=True)
     assert summary["blocks"].tolist() == [2, 0]

@@ -77,9 +77,7 @@ def test_machine_and_product_columns_are_found_by_name_and_others_left_alone():
     columns = ["unit.product", "press.machine", "press.force.mean", "unit.supplier"]
     X = pd.DataFrame({column: ["a", "b"] for column in columns})
     assert list(RecentRateClassifier().fit(X, [0, 1]).odds_ratios_) == ["unit.product", "press.machine"]
-    assert list(RecentRateClassifier(columns=["unit.supplier"]).fit(X, [0, 1]).odds_ratios_) == [
-        "unit.supplier"
-    ]
+    assert list(RecentRateClassifier(columns=["unit.supplier"]).fit(X, [0, 1]).odds_ratios_) == ["unit.supplier"]
 
 
 def test_a_column_that_does_not_exist_is_refused():

@@ -96,9 +96,7 @@ def test_the_estimator_sees_only_the_rows_before_those_that_calibrate():
     assert model.estimator_.seen_[:, 1].tolist() == list(range(80))
     assert model.calibrated_on_ == {"rows": 20, "defects": 10}
     assert (model.slope_, model.offset_) == fit_shrunk_sigmoid(X[80:, 0], y[80:])
-    np.testing.assert_allclose(
-        model.predict_proba(X)[:, 1], apply_sigmoid(X[:, 0], model.slope_, model.offset_)
-    )
+    np.testing.assert_allclose(model.predict_proba(X)[:, 1], apply_sigmoid(X[:, 0], model.slope_, model.offset_))
 
 
 @pytest.mark.parametrize(

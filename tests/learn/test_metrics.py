@@ -110,9 +110,7 @@ def test_row_order_never_matters(ranking, units, random):
 @given(units=UNITS)
 def test_only_the_order_of_the_scores_matters(ranking, units):
     y, score, night = columns(units)
-    np.testing.assert_allclose(
-        RANKINGS[ranking](y, np.exp(score) - 7, night), RANKINGS[ranking](y, score, night)
-    )
+    np.testing.assert_allclose(RANKINGS[ranking](y, np.exp(score) - 7, night), RANKINGS[ranking](y, score, night))
 
 
 @calmly

@@ -16,9 +16,7 @@ pytestmark = pytest.mark.parametrize("name", RECIPES)
 def plant(n=3000, k=6, seed=0):
     """Machine P2 is bad, and the first quantity shows it; the newest rows come last."""
     rng = np.random.default_rng(seed)
-    X = pd.DataFrame(
-        rng.normal(size=(n, k)).astype("float32"), columns=[f"press.t{j}.mean" for j in range(k)]
-    )
+    X = pd.DataFrame(rng.normal(size=(n, k)).astype("float32"), columns=[f"press.t{j}.mean" for j in range(k)])
     X[X > 2.0] = np.nan
     X["press.machine"] = pd.Series(rng.choice(["P1", "P2", None], n, p=[0.6, 0.3, 0.1]), dtype="str")
     z = -4.0 + 1.5 * X["press.t0.mean"].fillna(0) + 1.5 * (X["press.machine"] == "P2")

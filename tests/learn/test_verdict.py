@@ -76,9 +76,7 @@ def test_the_same_ranking_is_not_distinguishable():
 
 
 def test_a_weaker_model_is_worse():
-    found = verdict(
-        result({"trees": signal(0.0), "prevalence": nothing, "recent_rate": signal(2.0)}), "trees"
-    )
+    found = verdict(result({"trees": signal(0.0), "prevalence": nothing, "recent_rate": signal(2.0)}), "trees")
     assert not found.better
     assert found.high < 0
     assert "worse, ahead in 0 of 4 blocks" in found.sentence
@@ -87,10 +85,28 @@ def test_a_weaker_model_is_worse():
 @pytest.mark.parametrize("metric", ["average_precision", "precision_at_capacity", "recall_at_capacity"])
 def test_chance_is_rarely_better_than_not_ranking_at_all(metric):
     chance = {"trees": signal(0.0), "prevalence": nothing}
-    better = [
-        verdict(result(chance, seed=seed, rate=0.04), "trees", metric=metric).better for seed in range(12)
-    ]
+    better = [verdict(result(chance, seed=seed, rate=0.04), "trees", metric=metric).better for seed in range(12)]
     assert sum(better) <= 2  # at 2.5 % each more than 2 of 12 have a chance of 0.3 %
+
+
+def test_two_that_do_not_rank_differ_by_luck_only():
+    found = verdict(result({"trees": nothing, "prevalence": nothing}), "trees")
+    assert found.difference == 0.0
+    assert found.low < 0 < found.high
+
+
+@pytest.mark.parametrize("metric", ["precision_at_capacity", "recall_at_capacity"])
+def test_only_the_places_of_the_list_matter_at_capacity(metric):
+    # each night its best is a defect, on even nights the next one too, and there is one place
+    night = np.repeat(np.arange(20), 4)
+    y = np.array([1.0, 0.0, 0.0, 0.0] * 20)
+    y[(night % 2 == 0) & (np.arange(80) % 4 == 1)] = 1.0 if metric == "precision_at_capacity" else np.nan
+    rank = np.tile([4.0, 3.0, 2.0, 1.0], 20)
+    table = pd.DataFrame({"block": 1, "contestant": ["trees", "prevalence"], "metric": metric, "value": [1.0, 0.0]})
+    rows = pd.DataFrame({"block": 1, "unit_id": np.arange(80), "night": night, "outcome": y})
+    both = [rows.assign(contestant="trees", score=rank), rows.assign(contestant="prevalence", score=-rank)]
+    found = verdict(Backtest(table, pd.concat(both), 1), "trees", metric=metric)
+    assert (found.low, found.difference, found.high) == (1.0, 1.0, 1.0)
 
 
 def test_too_few_defects_or_nights_are_not_enough_yet():

@@ -21,9 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process.*fork:DeprecationWa
 
 
 def put(folder: Path, day: date, contents: dict[str, bytes] = CONTENTS, **options: object) -> Path:
-    return publish(
-        folder, day, contents, facts=FACTS, receipt={"published_at": "2026-11-24T04:01:00Z"}, **options
-    )
+    return publish(folder, day, contents, facts=FACTS, receipt={"published_at": "2026-11-24T04:01:00Z"}, **options)
 
 
 def in_child(work: Callable[[], object]) -> int:
@@ -106,9 +104,7 @@ def test_the_pointer_moves_forward_over_month_and_year(tmp_path):
 def test_reading_gives_the_manifest_of_a_date(tmp_path):
     put(tmp_path, TUESDAY)
     assert read(tmp_path, TUESDAY)["facts"] == FACTS
-    with pytest.raises(
-        PublicationError, match="no list is published for this date; published are: 2026-11-24 to"
-    ):
+    with pytest.raises(PublicationError, match="no list is published for this date; published are: 2026-11-24 to"):
         read(tmp_path, MONDAY)
     with pytest.raises(PublicationError, match="published are: none"):
         read(tmp_path / "no line", MONDAY)
@@ -147,9 +143,7 @@ def test_a_list_under_the_name_of_another_date_is_damaged(tmp_path):
         read(tmp_path, TUESDAY)
 
 
-@pytest.mark.parametrize(
-    "name", ["manifest.json", "receipt.json", "../x", "a/b", ".hidden", "", "..", "a\\b"]
-)
+@pytest.mark.parametrize("name", ["manifest.json", "receipt.json", "../x", "a/b", ".hidden", "", "..", "a\\b"])
 def test_a_name_that_is_no_plain_file_is_refused(tmp_path, name):
     with pytest.raises(PublicationError, match="cannot be published, expected a plain name"):
         put(tmp_path, TUESDAY, {name: b""})

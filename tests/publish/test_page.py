@@ -315,8 +315,6 @@ def test_a_higher_risk_never_reads_lower():
     assert read == sorted(read)
 
 
-@pytest.mark.parametrize(
-    ("number", "words"), [(3.5, "4"), (2.96, "3"), (2.44, "2.4"), (0.05, "0.1"), (0, "0")]
-)
+@pytest.mark.parametrize(("number", "words"), [(3.5, "4"), (2.96, "3"), (2.44, "2.4"), (0.05, "0.1"), (0, "0")])
 def test_an_expected_number_has_no_more_digits_than_it_deserves(number, words):
     assert count_words(number) == words

@@ -60,8 +60,8 @@ MELT = (
     Tag("density_index", "%", 2.2, 0.3, level={"hydrogen": 1.0}),
     Tag("dosing_temperature", "degC", 690, 5, by_product=True, level={"heat": 1.0}),
     Tag("degassing_flow", "l/min", 14, 0.6, level={"hydrogen": -0.2}),
-    Tag("spectro_fe", "%", 0.85, 0.03, level={"badness": 2.6, "composition": 0.5}),
-    Tag("spectro_mn", "%", 0.28, 0.02, level={"badness": -1.5, "composition": 0.4}),
+    Tag("spectro_fe", "%", 0.85, 0.03, level={"badness": 3.2, "composition": 0.5}),
+    Tag("spectro_mn", "%", 0.28, 0.02, level={"badness": -2.2, "composition": 0.4}),
     Tag("spectro_si", "%", 9.3, 0.15, level={"composition": 0.5}),
     Tag("spectro_cu", "%", 2.9, 0.1, level={"composition": -0.4}),
     Tag("spectro_mg", "%", 0.25, 0.02),
@@ -90,7 +90,7 @@ CAST = (
     Tag("pressure_rise_time", "ms", 38, 2.5, level={"pressure_loss": 1.0}),
     Tag("accumulator_pressure", "bar", 145, 2, level={"pressure_loss": -0.25}),
     Tag("hydraulic_pressure", "bar", 160, 2.5, readings=3),
-    Tag("die_temperature_fixed_1", "degC", 205, 5, readings=3, by_product=True, slope={"imbalance": -1.2}),
+    Tag("die_temperature_fixed_1", "degC", 205, 5, readings=3, by_product=True, slope={"imbalance": -1.8}),
     Tag(
         "die_temperature_moving_1",
         "degC",
@@ -98,10 +98,10 @@ CAST = (
         5,
         readings=3,
         by_product=True,
-        level={"imbalance": 2.2},
-        slope={"imbalance": 2.0},
+        level={"imbalance": 2.7},
+        slope={"imbalance": 2.4},
     ),
-    Tag("die_temperature_fixed_2", "degC", 200, 5, by_product=True, level={"imbalance": -1.4}),
+    Tag("die_temperature_fixed_2", "degC", 200, 5, by_product=True, level={"imbalance": -2.0}),
     Tag("die_temperature_moving_2", "degC", 210, 5, by_product=True),
     Tag("die_temperature_fixed_3", "degC", 195, 5),
     Tag("die_temperature_moving_3", "degC", 205, 5),
@@ -134,9 +134,9 @@ TRIM = (
 )
 
 MILL = (
-    Tag("spindle_load", "%", 46, 4, readings=3, by_product=True, level={"wear": 3.6}),
-    Tag("vibration", "mm/s", 1.8, 0.22, readings=3, level={"wear": 2.4}, spread={"wear": 0.4}),
-    Tag("acoustic_emission", "mV", 220, 18, readings=3, level={"wear": 1.2}),
+    Tag("spindle_load", "%", 46, 4, readings=3, by_product=True, level={"wear": 4.5}),
+    Tag("vibration", "mm/s", 1.8, 0.22, readings=3, level={"wear": 3.0}, spread={"wear": 0.4}),
+    Tag("acoustic_emission", "mV", 220, 18, readings=3, level={"wear": 1.6}),
     Tag("feed_force_x", "N", 340, 22, level={"wear": 1.2}),
     Tag("feed_force_y", "N", 290, 20),
     Tag("feed_force_z", "N", 510, 30, by_product=True),
@@ -209,9 +209,7 @@ def list_set_points(seed: int, first: int, last: int) -> pd.DataFrame:
     return table[[*columns[:5], "lower", "upper", "valid_from"]]
 
 
-def set_points_of(
-    table: pd.DataFrame, station: str, tag: str, product: np.ndarray, at: np.ndarray
-) -> np.ndarray:
+def set_points_of(table: pd.DataFrame, station: str, tag: str, product: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Return the set point of one tag for every unit [unit of the tag], shape (units,).
 
     Parameters

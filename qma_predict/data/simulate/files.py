@@ -30,9 +30,7 @@ def _write_csv(table: pd.DataFrame, path: Path, **habits: str) -> None:
     path.write_bytes(gzip.compress(text, compresslevel=5, mtime=0) if path.suffix == ".gz" else text)
 
 
-def _write_months(
-    table: pd.DataFrame, recorded_at: pd.Series, folder: Path, pattern: str, **habits: str
-) -> None:
+def _write_months(table: pd.DataFrame, recorded_at: pd.Series, folder: Path, pattern: str, **habits: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for month, rows in table.groupby(_local(recorded_at, "%Y-%m"), sort=True):
         _write_csv(rows, folder / pattern.format(month), **habits)

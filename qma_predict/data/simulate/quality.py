@@ -78,9 +78,7 @@ def _measured(rng: np.random.Generator, name: str, passed: np.ndarray, nominal: 
     if name == "leak":
         good = LEAK_LIMIT * rng.beta(2.0, 5.0, size)
         bad = LEAK_LIMIT * (1.05 + rng.exponential(0.8, size))
-        return pd.DataFrame(
-            {"measured": np.where(passed, good, bad).round(2), "lower": np.nan, "upper": LEAK_LIMIT}
-        )
+        return pd.DataFrame({"measured": np.where(passed, good, bad).round(2), "lower": np.nan, "upper": LEAK_LIMIT})
     good = BORE_TOLERANCE * np.clip(rng.normal(0.0, 0.3, size), -0.95, 0.95)
     bad = BORE_TOLERANCE * (1.05 + rng.exponential(0.5, size)) * np.where(rng.random(size) < 0.75, 1, -1)
     return pd.DataFrame(

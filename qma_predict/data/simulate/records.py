@@ -107,9 +107,7 @@ def record_visits(seed: int, ids: pd.Index, flow: Flow, outcome: Outcome) -> pd.
     ]
     gate = np.flatnonzero(outcome.final_started >= 0)
     benches = np.array(GATE_BENCHES)[outcome.bench[gate]]
-    tables.append(
-        _stays(ids.take(gate), GATE, benches, outcome.final_started[gate], outcome.final_ended[gate])
-    )
+    tables.append(_stays(ids.take(gate), GATE, benches, outcome.final_started[gate], outcome.final_ended[gate]))
     for station, machine, mask in (
         ("shipping", DOCK, ~outcome.scrapped),
         ("scrap", SCRAP, outcome.scrapped),

@@ -24,7 +24,7 @@ keeps its readings and sends them afterwards; in the others they are lost."""
 FACTORS = (12.0, 60.0, 400.0)
 """Correlation times of what all tags of a machine have in common, in units of the machine."""
 
-NOISE = {"offset": 0.4, "own": 0.45, "slow": 0.3, "white": 0.45, "cycle": 0.2, "tilt": 0.4, "within": 0.3}
+NOISE = {"offset": 0.3, "own": 0.35, "slow": 0.25, "white": 0.35, "cycle": 0.2, "tilt": 0.35, "within": 0.3}
 """Parts of a value that have nothing to do with defects, in scales of the tag."""
 
 

@@ -117,9 +117,7 @@ def simulate(*, days: int = 120, units_per_day: int = 750, seed: int = 7, start:
     )
 
 
-def _events(
-    seed: int, maintenance: upkeep.Upkeep, changes: pd.DataFrame, alarms: pd.DataFrame
-) -> pd.DataFrame:
+def _events(seed: int, maintenance: upkeep.Upkeep, changes: pd.DataFrame, alarms: pd.DataFrame) -> pd.DataFrame:
     mills = changes["machine"] + machines_before("mill")
     served = {"machine": maintenance.machine, "at": maintenance.began, "until": maintenance.ended}
     events = upkeep.list_events(

@@ -1,4 +1,4 @@
-"""How difficult the simulated plant is: fixed before any model of this program saw it, not for tuning."""
+"""How difficult the simulated plant is: set before any model of this program saw it, not for tuning."""
 
 import resource
 import time
@@ -54,8 +54,8 @@ def check_difficulty(plant, features, *, rate, oracle_between):
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_a_small_plant_is_as_difficult_as_stated(seed):
     plant = simulate(days=40, units_per_day=400, seed=seed)
-    # Two bad lots, five drifts and sixty tools: over seeds the rate has a standard deviation of 0.27 % and the
-    # oracle's average precision one of 0.036 (0.10 % and 0.023 in the default plant).
+    # Two bad lots, five drifts and sixty tools: over seeds the rate has a standard deviation of 0.27 %, the
+    # average precision of the oracle one of 0.036 (0.10 % and 0.023 in the default plant).
     check_difficulty(plant, raw_features(plant), rate=(0.012, 0.028), oracle_between=(0.35, 0.62))
 
 

@@ -107,10 +107,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
     def digests(name, seed):
         write_plant(simulate(days=2, units_per_day=40, seed=seed), tmp_path / name)
         files = sorted(file for file in (tmp_path / name).rglob("*") if file.is_file())
-        return {
-            str(file.relative_to(tmp_path / name)): hashlib.sha256(file.read_bytes()).hexdigest()
-            for file in files
-        }
+        return {str(file.relative_to(tmp_path / name)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
     first = digests("one", 8)
     assert digests("two", 8) == first

@@ -33,9 +33,7 @@ def test_units_are_selected_with_the_recorded_probability(plant):
 
 
 def test_both_characteristics_are_inspected_each_time(plant):
-    counts = (
-        plant.inspections.drop_duplicates(KEY).groupby("unit_id")["characteristic"].agg(["size", "nunique"])
-    )
+    counts = plant.inspections.drop_duplicates(KEY).groupby("unit_id")["characteristic"].agg(["size", "nunique"])
     assert (counts == 2).all().all()
 
 
@@ -85,9 +83,7 @@ def test_failed_units_are_scrapped_and_all_others_shipped(plant, last_results):
 
 
 def test_inspected_units_leave_after_their_last_result_and_others_after_days(plant):
-    gone = plant.visits[plant.visits["station"].isin(["shipping", "scrap"])].set_index("unit_id")[
-        "started_at"
-    ]
+    gone = plant.visits[plant.visits["station"].isin(["shipping", "scrap"])].set_index("unit_id")["started_at"]
     last = plant.inspections.groupby("unit_id")["recorded_at"].max()
     assert (gone[last.index] > last).all()
     washed = plant.visits[plant.visits["station"] == "wash"].set_index("unit_id")["ended_at"]

@@ -44,9 +44,7 @@ def test_a_visit_is_recorded_after_its_end_or_open_after_its_start(plant):
 
 
 def test_stays_of_a_unit_follow_each_other(plant):
-    visits = plant.visits.sort_values("recorded_at").drop_duplicates(
-        ["unit_id", "station", "started_at"], keep="last"
-    )
+    visits = plant.visits.sort_values("recorded_at").drop_duplicates(["unit_id", "station", "started_at"], keep="last")
     visits = visits.sort_values(["unit_id", "started_at"])
     same = visits["unit_id"] == visits["unit_id"].shift(-1)
     assert (visits["ended_at"] <= visits["started_at"].shift(-1))[same].all()

@@ -1,0 +1,97 @@
+"""Kinds of values in a `line.toml`: each says what it expects."""
+
+import re
+from datetime import time, timedelta
+from functools import cache
+from typing import Annotated, TypeVar
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+T = TypeVar("T")
+
+_UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
+
+
+def _duration(value: object) -> object:
+    """Read `"15 min"`, `"20 h"` or `"5 d"` as a timedelta."""
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)\s*(s|min|h|d)", value) if isinstance(value, str) else None
+    if not found:
+        raise ValueError('expected a duration such as "30 s", "15 min", "20 h" or "5 d"')
+    return timedelta(**{_UNITS[found[2]]: float(found[1])})
+
+
+def _period(value: object) -> object:
+    """Read a duration of which there must be some."""
+    if _duration(value) == timedelta(0):
+        raise ValueError("expected more than 0")
+    return _duration(value)
+
+
+_zones = cache(available_timezones)
+
+
+def _zone(value: str) -> str:
+    if value not in _zones():
+        raise ValueError('expected a zone of the tz database such as "Europe/Berlin" or "UTC"')
+    return value
+
+
+def _time_of_day(value: object) -> object:
+    """Read `"05:00"`, and nothing that merely converts to a time."""
+    if not isinstance(value, str) or not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError('expected a local time of day such as "05:00"')
+    return time.fromisoformat(value)
+
+
+def _encoding(value: str) -> str:
+    try:
+        "".encode(value)
+    except LookupError as error:
+        raise ValueError('expected an encoding of text such as "utf-8", "latin-1" or "cp1252"') from error
+    return value
+
+
+def _time_format(value: str) -> str:
+    """Refuse what pandas would guess at or stumble over: `mixed`, unknown directives, names of zones."""
+    if value != "ISO8601" and ("%" not in value or not re.fullmatch(r"(?:[^%]|%[aAbBdfHIjmMpSyYz%])*", value)):
+        raise ValueError('expected "ISO8601" or directives such as "%d.%m.%Y %H:%M:%S"')
+    return value
+
+
+def _some(values: tuple[T, ...]) -> tuple[T, ...]:
+    if not values:
+        raise ValueError("expected at least one")
+    return values
+
+
+def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("expected each name once")
+    return values
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", value):
+        raise ValueError('expected lower-case letters, digits, "-" and "_"')
+    return value
+
+
+def _separator(value: str) -> str:
+    if len(value) != 1 or not value.isascii() or value in '"\r\n':
+        raise ValueError('expected one character such as ";" or a tab')
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Period = Annotated[timedelta, BeforeValidator(_period)]
+Zone = Annotated[str, AfterValidator(_zone)]
+TimeOfDay = Annotated[time, BeforeValidator(_time_of_day)]
+Encoding = Annotated[str, AfterValidator(_encoding)]
+TimeFormat = Annotated[str, AfterValidator(_time_format)]
+Separator = Annotated[str, AfterValidator(_separator)]
+Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(strict=True)]
+Some = AfterValidator(_some)
+Names = Annotated[tuple[Text, ...], Some, AfterValidator(_distinct)]

@@ -1,0 +1,69 @@
+"""The demo, as `make demo` runs it but smaller; the full one is a proof."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipelines import demo, report
+from qma_predict.errors import HomeError
+from qma_predict.publish import bundle
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _in_the_clone(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("QMA_DATA", "set again by the demo")
+
+
+def checked(done: demo.Demo, folder: Path) -> None:
+    """What must hold for a demo of any size."""
+    assert all(file.rows == file.accepted + file.duplicates + file.quarantined for file in done.ingested.files)
+    assert done.ingested.problems == ()
+    assert done.nights == [done.nights[0] + timedelta(days=n) for n in range(14)]
+    lists = folder / "published" / "demo"
+    assert bundle.published_dates(lists) == done.nights
+    for night in done.nights:
+        facts = bundle.read(lists, night)["facts"]
+        table = pd.read_csv(lists / night.isoformat() / "risk_list.csv")
+        assert table["listed"].sum() == min(done.capacity, len(table)) == facts["listed"]
+        assert facts["state"] == ("OK" if done.model.is_recipe else "BASELINE")
+    assert json.loads((lists / "latest" / "manifest.json").read_text())["business_date"] == str(done.nights[-1])
+    told = report.of_demo(done)
+    assert str(done.newest) in told
+    assert done.newest.exists()
+    assert set(done.performance.index) == {done.model.contestant, "oracle", "prevalence", "recent_rate"}
+    oracle = done.performance.loc["oracle", "average_precision"]
+    assert (done.performance["average_precision"] <= oracle).all()
+
+
+def test_a_small_demo_does_the_whole_journey_and_starts_clean_the_second_time(tmp_path):
+    done = demo.demo(str(tmp_path / "home"), days=84, units_per_day=50)
+    checked(done, tmp_path / "home")
+    (tmp_path / "home" / "left over").touch()
+    place = demo._clean_home(str(tmp_path / "home"))
+    assert {path.name for path in place.folder.iterdir()} == {"home.json", demo.MARK}
+
+
+def test_a_folder_that_no_demo_made_is_left_alone(tmp_path):
+    (tmp_path / "precious").touch()
+    with pytest.raises(HomeError, match="not made by a demo, so it is left alone"):
+        demo.demo(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+@pytest.mark.proof
+def test_the_full_demo_beats_every_baseline_clearly(tmp_path):
+    done = demo.demo(str(tmp_path / "home"))
+    checked(done, tmp_path / "home")
+    assert done.model.is_recipe
+    average_precision = done.performance["average_precision"]
+    best_baseline = average_precision.drop([done.model.contestant, "oracle"]).max()
+    assert average_precision[done.model.contestant] > 3 * best_baseline
+    precision = done.performance["precision"]
+    assert precision[done.model.contestant] > 2 * precision.drop([done.model.contestant, "oracle"]).max()

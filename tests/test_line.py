@@ -1,0 +1,343 @@
+import shutil
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from qma_predict.errors import LineError
+from qma_predict.line import Line, load_line
+
+GOOD = """
+name = "pumps"
+title = "Pumps"
+plant = "Plant A"
+timezone = "Europe/Berlin"
+route = ["cast", "mill", "wash"]
+variables = ["DATA"]
+
+[prediction]
+after = "wash"
+grace = "15 min"
+
+[gate]
+name = "final"
+characteristics = ["leak", "size"]
+maturity = "5 d"
+
+[candidates]
+max_age = "3 d"
+leave_at = ["shipping"]
+
+[list]
+as_of = "05:00"
+capacity = 40
+
+[[sources]]
+table = "units"
+path = "${DATA}/units-*.csv"
+delay = "10 min"
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Return a function that reads GOOD with some text replaced."""
+
+    def read(*replaced: tuple[str, str], environ=None) -> Line:
+        text = GOOD
+        for old, new in replaced:
+            assert text.count(old) == 1
+            text = text.replace(old, new)
+        (tmp_path / "line.toml").write_text(text)
+        return load_line(tmp_path, {"DATA": "/data"} if environ is None else environ)
+
+    return read
+
+
+def problems(error: pytest.ExceptionInfo[LineError], folder: Path) -> list[str]:
+    first, *rest = str(error.value).split("\n")
+    assert first == f"{folder / 'line.toml'}:"
+    return [row.removeprefix("  ") for row in rest]
+
+
+def test_a_line_says_what_the_plant_is(read):
+    line = read()
+    assert (line.name, line.route) == ("pumps", ("cast", "mill", "wash"))
+    assert line.prediction.grace == timedelta(minutes=15)
+    assert line.gate.maturity == timedelta(days=5)
+    assert line.list.as_of.isoformat() == "05:00:00"
+    assert line.sources[0].delay == timedelta(minutes=10)
+    assert line.learning.recipe == "boosted_trees"
+
+
+WRONG = {
+    "unknown key": (
+        ("capacity = 40", "capacity = 40\ncapacty = 40"),
+        "list.capacty: unknown key. The nearest known key is 'capacity'; known are as_of, capacity.",
+    ),
+    "unknown key of a source": (
+        ('delay = "10 min"', 'delay = "10 min"\nseperator = ";"'),
+        "sources[0].seperator: unknown key. The nearest known key is 'separator'; known are table, path, format, "
+        "separator, decimal, encoding, timezone, time_format, columns, constants, delay.",
+    ),
+    "unknown section": (
+        ("[candidates]", "[gait]\na = 1\n[candidates]"),
+        "gait: unknown key. The nearest known key is 'gate'; known are name, title, plant, timezone, route, variables, "
+        "prediction, gate, candidates, list, learning, sources.",
+    ),
+    "missing key": (("capacity = 40\n", ""), "list.capacity: missing. It is required."),
+    "missing section": (
+        ('[prediction]\nafter = "wash"\ngrace = "15 min"\n', ""),
+        "prediction: missing. It is required.",
+    ),
+    "name": (
+        ('"pumps"', '"Pumps 1"'),
+        'name: found \'Pumps 1\', expected lower-case letters, digits, "-" and "_".',
+    ),
+    "name of another type": (('"pumps"', "7"), "name: found 7, expected text in quotes."),
+    "empty title": (('"Pumps"', '""'), "title: found '', expected text."),
+    "zone": (
+        ('"Europe/Berlin"', '"Berlin"'),
+        'timezone: found \'Berlin\', expected a zone of the tz database such as "Europe/Berlin" or "UTC".',
+    ),
+    "duration": (
+        ('"15 min"', '"15 minutes"'),
+        'prediction.grace: found \'15 minutes\', expected a duration such as "30 s", "15 min", "20 h" or "5 d".',
+    ),
+    "duration as a number": (
+        ('"15 min"', "15"),
+        'prediction.grace: found 15, expected a duration such as "30 s", "15 min", "20 h" or "5 d".',
+    ),
+    "negative duration": (
+        ('"15 min"', '"-15 min"'),
+        'prediction.grace: found \'-15 min\', expected a duration such as "30 s", "15 min", "20 h" or "5 d".',
+    ),
+    "duration beyond any calendar": (
+        ('"5 d"', '"99999999999 d"'),
+        'gate.maturity: found \'99999999999 d\', expected a duration such as "30 s", "15 min", "20 h" or "5 d".',
+    ),
+    "no time to be a candidate": (('"3 d"', '"0 d"'), "candidates.max_age: found '0 d', expected more than 0."),
+    "time of day": (
+        ('"05:00"', '"5 o\'clock"'),
+        'list.as_of: found "5 o\'clock", expected a local time of day such as "05:00".',
+    ),
+    "time of day as TOML has it": (
+        ('"05:00"', "05:00:00"),
+        'list.as_of: found 05:00:00, expected a local time of day such as "05:00".',
+    ),
+    "24 o'clock": (
+        ('"05:00"', '"24:00"'),
+        "list.as_of: found '24:00', expected a local time of day such as \"05:00\".",
+    ),
+    "capacity of nothing": (("= 40", "= 0"), "list.capacity: found 0, expected greater than or equal to 1."),
+    "capacity of a half": (("= 40", "= 40.5"), "list.capacity: found 40.5, expected a whole number."),
+    "capacity of true": (("= 40", "= true"), "list.capacity: found true, expected a whole number."),
+    "text for a list": (
+        ('["cast", "mill", "wash"]', '"wash"'),
+        "route: found 'wash', expected a list.",
+    ),
+    "empty list": (('["leak", "size"]', "[]"), "gate.characteristics: found [], expected at least one."),
+    "the same twice": (
+        ('["leak", "size"]', '["leak", "leak"]'),
+        "gate.characteristics: found ['leak', 'leak'], expected each name once.",
+    ),
+    "value for a section": (
+        ('[candidates]\nmax_age = "3 d"\nleave_at = ["shipping"]\n', "[candidates.max_age]\n"),
+        'candidates.max_age: found a table, expected a duration such as "30 s", "15 min", "20 h" or "5 d".',
+    ),
+    "table": (
+        ('"units"', '"unit"'),
+        "sources[0].table: found 'unit', expected 'units', 'visits', 'readings', 'tags', 'materials', 'events', "
+        "'inspections' or 'answers'.",
+    ),
+    "separator": (
+        ('delay = "10 min"', 'delay = "10 min"\nseparator = "::"'),
+        "sources[0].separator: found '::', expected one character such as \";\" or a tab.",
+    ),
+    "encoding": (
+        ('delay = "10 min"', 'delay = "10 min"\nencoding = "latin-99"'),
+        'sources[0].encoding: found \'latin-99\', expected an encoding of text such as "utf-8", "latin-1" or "cp1252".',
+    ),
+    "encoding of something else than text": (
+        ('delay = "10 min"', 'delay = "10 min"\nencoding = "hex"'),
+        'sources[0].encoding: found \'hex\', expected an encoding of text such as "utf-8", "latin-1" or "cp1252".',
+    ),
+    "time format": (
+        ('delay = "10 min"', 'delay = "10 min"\ntime_format = "%d.%m.%Q"'),
+        'sources[0].time_format: found \'%d.%m.%Q\', expected "ISO8601" or directives such as "%d.%m.%Y %H:%M:%S".',
+    ),
+    "time format that guesses": (
+        ('delay = "10 min"', 'delay = "10 min"\ntime_format = "mixed"'),
+        'sources[0].time_format: found \'mixed\', expected "ISO8601" or directives such as "%d.%m.%Y %H:%M:%S".',
+    ),
+    "no second clock": (
+        ('delay = "10 min"', ""),
+        "sources[0]: expected one of two: columns.recorded_at (the plant says when the row could first be read) or "
+        'delay (for example delay = "10 min" after it happened).',
+    ),
+    "two second clocks": (
+        ('delay = "10 min"', 'delay = "10 min"\ncolumns = { recorded_at = "booked" }'),
+        "sources[0]: expected one of two: columns.recorded_at (the plant says when the row could first be read) or "
+        'delay (for example delay = "10 min" after it happened).',
+    ),
+    "a column that is also constant": (
+        (
+            'delay = "10 min"',
+            'delay = "10 min"\ncolumns = { product = "part" }\nconstants = { product = "P1" }',
+        ),
+        "sources[0]: columns and constants both name product, expected one of them.",
+    ),
+    "prediction off the route": (
+        ('after = "wash"', 'after = "paint"'),
+        "prediction.after: found 'paint', expected a station of route",
+    ),
+    "leaving on the route": (
+        ('["shipping"]', '["mill"]'),
+        "candidates.leave_at: found mill, expected stations that are not on the route",
+    ),
+    "variable that is not listed": (
+        ('["DATA"]', '["QMA_DATA"]'),
+        "sources[0].path: found ${DATA}, expected a name listed in variables",
+    ),
+}
+
+
+@pytest.mark.parametrize(("replaced", "message"), WRONG.values(), ids=WRONG.keys())
+def test_what_is_wrong_is_told_with_its_key_what_was_found_and_what_was_expected(read, tmp_path, replaced, message):
+    with pytest.raises(LineError) as error:
+        read(replaced)
+    assert problems(error, tmp_path) == [message]
+
+
+def test_everything_that_is_wrong_is_told_at_once(read, tmp_path):
+    with pytest.raises(LineError) as error:
+        read(('"pumps"', '"P"'), ("capacity = 40", "capacity = 0"), ('"15 min"', '"soon"'), ('table = "units"\n', ""))
+    keys = [problem.split(":")[0] for problem in problems(error, tmp_path)]
+    assert keys == ["name", "prediction.grace", "list.capacity", "sources[0].table"]
+
+
+def test_all_contradictions_are_told_at_once(read, tmp_path):
+    with pytest.raises(LineError) as error:
+        read(('after = "wash"', 'after = "x"'), ('["shipping"]', '["cast"]'), ('["DATA"]', "[]"))
+    keys = [problem.split(":")[0] for problem in problems(error, tmp_path)]
+    assert keys == ["prediction.after", "candidates.leave_at", "sources[0].path"]
+
+
+def test_all_variables_that_are_not_set_are_told_at_once(read, tmp_path):
+    two = ('path = "${DATA}/units-*.csv"', 'path = "${DATA}/${SHIFT}/units-*.csv"')
+    with pytest.raises(LineError) as error:
+        read(two, ('["DATA"]', '["DATA", "SHIFT"]'), environ={"DATA": ""})
+    assert problems(error, tmp_path) == [
+        f"sources[0].path: the environment variable {name} is not set, expected the folder that holds the data."
+        for name in ("DATA", "SHIFT")
+    ]
+
+
+def test_variables_are_replaced_in_paths(read):
+    assert read(environ={"DATA": "/srv/plant"}).sources[0].path == "/srv/plant/units-*.csv"
+
+
+def test_variables_come_from_the_environment_by_default(read, tmp_path, monkeypatch):
+    read()
+    monkeypatch.setenv("DATA", "/srv/other")
+    assert load_line(tmp_path).sources[0].path == "/srv/other/units-*.csv"
+
+
+def test_a_folder_whose_name_looks_like_a_pattern_is_meant_as_it_is(read):
+    assert read(environ={"DATA": "/srv/[old] plant"}).sources[0].path == "/srv/[[]old] plant/units-*.csv"
+
+
+def test_relative_paths_start_at_the_folder_of_line_toml(read, tmp_path):
+    assert read(("${DATA}/", "files/")).sources[0].path == str(tmp_path / "files" / "units-*.csv")
+
+
+def test_a_line_is_found_by_its_name_under_models(read, tmp_path, monkeypatch):
+    read()
+    (tmp_path / "models" / "pumps").mkdir(parents=True)
+    shutil.move(tmp_path / "line.toml", tmp_path / "models" / "pumps" / "line.toml")
+    monkeypatch.chdir(tmp_path)
+    assert load_line("pumps", {"DATA": "/data"}).title == "Pumps"
+
+
+def test_an_unknown_line_is_told_with_those_there_are(tmp_path, monkeypatch):
+    for name in ("b", "a"):
+        (tmp_path / "models" / name).mkdir(parents=True)
+        (tmp_path / "models" / name / "line.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LineError) as error:
+        load_line("c")
+    assert str(error.value) == (
+        "c: no such line. Expected a folder with a line.toml, or a name under "
+        f"{tmp_path / 'models'} (found there: a, b)."
+    )
+
+
+@pytest.mark.parametrize("text", [b"name = ", b'name = "\xff"'], ids=["not TOML", "not UTF-8"])
+def test_what_is_not_toml_is_told_with_the_file(tmp_path, text):
+    (tmp_path / "line.toml").write_bytes(text)
+    with pytest.raises(LineError, match=r"line\.toml: not valid TOML: .* Expected UTF-8 text in TOML syntax\."):
+        load_line(tmp_path)
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path):
+    (tmp_path / "line.toml").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert load_line(tmp_path, {"DATA": "/data"}).name == "pumps"
+
+
+def test_the_digest_is_that_of_the_text(read, tmp_path):
+    first = read().digest
+    assert first == read(environ={"DATA": "/elsewhere"}).digest
+    assert first != read(("capacity = 40", "capacity = 41")).digest
+    assert len(first) == 64
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("as_of", "day", "moment"),
+    [
+        ("05:00", "2025-01-15", "2025-01-15 04:00"),
+        ("05:00", "2025-07-15", "2025-07-15 03:00"),
+        ("05:00", "2025-03-30", "2025-03-30 03:00"),
+        ("01:30", "2025-03-30", "2025-03-30 00:30"),
+        ("02:30", "2025-03-30", "2025-03-30 01:30"),  # skipped: 02:30 at the offset before, which is 03:30 after
+        ("02:30", "2025-10-26", "2025-10-26 00:30"),  # twice: the first
+        ("03:00", "2025-10-26", "2025-10-26 02:00"),
+    ],
+)
+def test_the_list_is_made_at_a_local_time(read, as_of, day, moment):
+    line = read(('"05:00"', f'"{as_of}"'))
+    assert line.as_of(date.fromisoformat(day)) == utc(moment)
+
+
+@pytest.mark.parametrize(
+    ("moment", "current", "first"),
+    [
+        ("2025-01-15 03:59:59.999999", "2025-01-14", "2025-01-15"),
+        ("2025-01-15 04:00", "2025-01-15", "2025-01-15"),
+        ("2025-01-15 04:00:00.000001", "2025-01-15", "2025-01-16"),
+        ("2025-01-14 23:00", "2025-01-14", "2025-01-15"),  # midnight in Berlin
+        ("2025-01-14 22:59", "2025-01-14", "2025-01-15"),
+        ("2025-03-30 03:00", "2025-03-30", "2025-03-30"),  # summer time began two hours before
+        ("2025-03-30 02:59", "2025-03-29", "2025-03-30"),
+        ("2025-10-26 04:00", "2025-10-26", "2025-10-26"),  # and ended
+        ("2025-10-26 03:59", "2025-10-25", "2025-10-26"),
+    ],
+)
+def test_business_dates_at_their_edges(read, moment, current, first):
+    line = read()
+    assert line.current_business_date(utc(moment)) == date.fromisoformat(current)
+    assert line.business_date(utc(moment)) == date.fromisoformat(first)
+
+
+@pytest.mark.parametrize("as_of", ["00:00", "02:30", "23:59"])
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Havana", "Africa/Cairo", "Asia/Kolkata", "UTC"])
+def test_every_moment_lies_between_two_lists(read, zone, as_of):
+    line = read(('"Europe/Berlin"', f'"{zone}"'), ('"05:00"', f'"{as_of}"'))
+    for half_hours in range(2 * 24 * 366):
+        moment = utc("2024-01-01 00:00") + timedelta(minutes=30) * half_hours
+        current, first = line.current_business_date(moment), line.business_date(moment)
+        assert line.as_of(current) <= moment < line.as_of(current + timedelta(days=1))
+        assert line.as_of(first - timedelta(days=1)) < moment <= line.as_of(first)
