@@ -1,6 +1,7 @@
 """The home: the folder with everything that the program keeps."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from uuid import uuid4
 from filelock import FileLock
 
 from qma_predict.errors import HomeError
+
+_UNUSABLE = re.compile(r"[\[\]|^\\]|%[0-9a-fA-F]{2}")
+"""What deltalake 1.6 takes for a part of an address, and then panics or looks elsewhere."""
 
 FORMAT = 1
 """Version of the layout below. A home of a newer format is refused rather than misread."""
@@ -55,9 +59,11 @@ def open_home(folder: str | Path) -> Home:
     Raises
     ------
     HomeError
-        If the folder is from a newer version of the program, or is not a home and not empty.
+        If the folder is from a newer version of the program, or is not a home and not empty, or cannot be used.
     """
     folder = Path(folder).absolute()
+    if found := _UNUSABLE.search(folder.as_posix()):
+        raise HomeError(f"{folder}: cannot be used as home: Delta tables cannot lie below a name with {found[0]!r}.")
     mark = folder / "home.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -48,19 +48,6 @@ sources = [
 ]
 """
 
-DEPENDENCIES_WARN = (
-    # ibis 12 asks pandas 3.1 for an option that is on its way out
-    "ignore:The 'future.infer_string' option is deprecated:pandas.errors.Pandas4Warning",
-    # pyarrow 25 reads times with a zone from pandas 3.1 by an attribute whose meaning will change
-    "ignore:Series.values returning an ndarray that drops timezone:pandas.errors.Pandas4Warning",
-)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    for warning in DEPENDENCIES_WARN:
-        config.addinivalue_line("filterwarnings", warning)
-
-
 Rows = Iterable[Mapping[str, Any]] | pd.DataFrame
 
 
@@ -103,7 +90,7 @@ def home_copy(home: Home, tmp_path: Path) -> Home:
 
 @pytest.fixture(scope="session")
 def tiny_line(tmp_path_factory: pytest.TempPathFactory) -> Line:
-    """A line with the stations press and oven; cutoff 15 min after the oven, gate `final` (leak, size), 05:00 Berlin."""
+    """Stations press and oven, cutoff 15 min after the oven, gate `final` (leak, size), list at 05:00 Berlin."""
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "line.toml").write_text(TINY)
     return load_line(folder)

@@ -2,8 +2,8 @@
 
 A batch of files is committed in this order: the rows that are refused (`quarantine`), the rows that are taken
 together with the fact that their files are in (the table), the files' counts (`files`, the book). Stopped
-anywhere and run again, a file of which the table says that it is in only lacks its counts; of any other file,
-what was refused stays refused and the rest is taken as if it came for the first time.
+anywhere and run again, what was refused stays refused, what was taken is not taken twice, and the rest is taken as
+if it came for the first time.
 """
 
 import hashlib
@@ -193,10 +193,10 @@ def _commit(
     lake: Lake, source: Source, files: Mapping[str, _File], moment: pd.Timestamp
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Commit what is refused, then what is taken; how many rows that were, by file."""
-    complete = lake.taken(source.table, files)  # this and the next: of an interrupted ingest
+    # of an interrupted ingest: what was refused stays refused, what was taken is a duplicate of itself now
     earlier = lake.of_files("quarantine", files, ["file_id", "row"])
-    rows = _together({key: file.rows.iloc[:0] if key in complete else file.rows for key, file in files.items()})
-    rows = _without(rows, earlier)
+    before = lake.of_files(source.table, lake.taken(source.table, files), ["file_id"])
+    rows = _without(_together({key: file.rows for key, file in files.items()}), earlier)
     verdict = reconcile(rows, lake.with_keys_of(source.table, rows), TABLES[source.table])
     accepted, conflicts = rows[verdict == "accepted"], rows[verdict == "conflict"]
     refused = _without(_together({key: file.refused for key, file in files.items()}), earlier)
@@ -206,8 +206,7 @@ def _commit(
         origin = {"table": source.table, "path": refused["file_id"].map(paths), "ingested_at": moment}
         lake.append("quarantine", refused.assign(**origin))
     if len(accepted):
-        lake.append(source.table, accepted.assign(ingested_at=moment), [key for key in files if key not in complete])
-    before = lake.of_files(source.table, complete, ["file_id"])
+        lake.append(source.table, accepted.assign(ingested_at=moment), list(files))
     return _tally(before, accepted), _tally(earlier, refused)
 
 

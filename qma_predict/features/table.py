@@ -43,8 +43,10 @@ def feature_table(history: History, points: pd.DataFrame, line: Line) -> pd.Data
                 _scatter(batch, columns, len(points))
     index = pd.Index(numbered["unit_id"], name="unit_id")
     filled = {name: columns[name] for name in sorted(columns) if not pd.isna(columns[name]).all()}
-    texts = [name for name, column in filled.items() if column.dtype.hasobject]
-    return pd.DataFrame(filled, index=index).astype(dict.fromkeys(texts, "str"))
+    return pd.DataFrame(
+        {name: pd.array(column, dtype="str") if column.dtype.hasobject else column for name, column in filled.items()},
+        index=index,
+    )
 
 
 def _scatter(batch: pa.RecordBatch, columns: dict[str, np.ndarray], size: int) -> None:

@@ -205,7 +205,8 @@ class SpcRuleClassifier(ClassifierMixin, BaseEstimator):
 
     Quantiles of the score, closer towards the top, divide the training rows into at most seven steps. The
     defect rate of each is shrunk towards the base rate as in `RecentRateClassifier`, and neighbours that
-    fall are pooled. Within a step the odds rise by less than a thousandth, which keeps the ranking.
+    fall are pooled. Within a step the odds rise by about a thousandth, which keeps the ranking.
+    Where the rule tells much, shrinking promises somewhat too few defects.
 
     Parameters
     ----------
@@ -213,7 +214,7 @@ class SpcRuleClassifier(ClassifierMixin, BaseEstimator):
         Columns to use; by default the numeric ones that end in ``.last``, or all numeric ones if none does.
     limit : float, default 3.0
         Control limit [sigma].
-    strength : float, default 50.0
+    strength : float, default 20.0
         Weight of the base rate in each step [units].
 
     Attributes
@@ -237,10 +238,10 @@ class SpcRuleClassifier(ClassifierMixin, BaseEstimator):
     >>> X.iloc[-4:] = 16.0
     >>> model = SpcRuleClassifier().fit(X, [0] * 196 + [1] * 4)
     >>> model.predict_proba(pd.DataFrame({"press.force.last": [10.0, 12.0, 15.0, None]}))[:, 1].round(3)
-    array([0.013, 0.017, 0.087, 0.02 ])
+    array([0.003, 0.004, 0.183, 0.02 ])
     """
 
-    def __init__(self, columns: Sequence[str] | None = None, limit: float = 3.0, strength: float = 50.0) -> None:
+    def __init__(self, columns: Sequence[str] | None = None, limit: float = 3.0, strength: float = 20.0) -> None:
         self.columns = columns
         self.limit = limit
         self.strength = strength
@@ -269,7 +270,8 @@ class SpcRuleClassifier(ClassifierMixin, BaseEstimator):
         self.base_rate_ = float(labels.mean())
         score, measured = self._scores(X)
         score, labels = score[measured], labels[measured]
-        self.edges_ = np.unique(np.quantile(score, _STEPS)) if len(score) else np.array([])
+        edges = np.unique(np.quantile(score, _STEPS, method="lower")) if len(score) else np.array([])
+        self.edges_ = edges[edges < score.max(initial=0.0)]  # nobody is above the highest score
         step = np.searchsorted(self.edges_, score)
         defects, units = (np.bincount(step, w, len(self.edges_) + 1) for w in (labels, np.ones(len(labels))))
         weight = units + self.strength

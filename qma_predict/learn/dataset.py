@@ -73,5 +73,5 @@ def make_dataset(history: History, line: Line) -> Dataset:
 
 
 def _digest(X: pd.DataFrame, y: pd.Series) -> str:
-    rows = pd.util.hash_pandas_object(X.assign(label=y), index=True)
-    return hashlib.sha256(rows.sort_values().to_numpy().tobytes() + "\0".join(X.columns).encode()).hexdigest()[:32]
+    rows = pd.DataFrame({"X": pd.util.hash_pandas_object(X), "y": pd.util.hash_pandas_object(y)}).sort_index()
+    return hashlib.sha256(rows.to_numpy().tobytes() + "\0".join(X.columns).encode()).hexdigest()[:32]

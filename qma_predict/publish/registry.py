@@ -16,6 +16,7 @@ import pandas as pd
 import qma_predict
 from qma_predict.errors import ModelError
 from qma_predict.home import Home
+from qma_predict.learn import plots
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.risk_model import RiskModel
 from qma_predict.learn.training import Training
@@ -87,7 +88,7 @@ def _store(home: Home) -> Any:
 
 
 def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
-    """Log a training: a run for each contestant with its metrics, and the winner as a model version.
+    """Log a training: a run for each contestant with its metrics, plots, and the winner as a model version.
 
     Parameters
     ----------
@@ -115,6 +116,8 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
         mlflow.set_tag("mlflow.note.content", training.verdict.sentence)
         mlflow.log_dict(dataset.identity, "dataset.json")
         mlflow.log_text(training.backtest.table.to_csv(index=False), "backtest.csv")
+        for name, figure in plots.figures(training.backtest, line.learning.recipe, line=line.title).items():
+            mlflow.log_figure(figure, f"plots/{name}.png")
         for name in training.models:
             _log_contestant(experiment, name, training.backtest.table)
         logged = _log_model(winner, dataset.X.head(3))

@@ -9,6 +9,7 @@ from qma_predict.data.lake import History
 from qma_predict.features.points import candidates, prediction_points, whereabouts
 from qma_predict.features.table import feature_table
 from qma_predict.line import Line
+from qma_predict.publish.risk_list import CANDIDATE_COLUMNS
 
 
 def score_candidates(history: History, line: Line, predict: Callable[[pd.DataFrame], np.ndarray]) -> pd.DataFrame:
@@ -25,9 +26,9 @@ def score_candidates(history: History, line: Line, predict: Callable[[pd.DataFra
     Returns
     -------
     DataFrame, shape (n_candidates, 9)
-        ``unit_id``, ``product``, ``cutoff`` [UTC], ``first_night`` (business date on which the unit was first a
-        candidate), ``station``, ``machine`` and ``since`` [UTC] of where it is now, ``score`` (missing: not
-        scored) and ``reason`` (why it was not scored, else missing).
+        With `risk_list.CANDIDATE_COLUMNS`: ``unit_id``, ``product``, ``cutoff`` [UTC], ``first_night`` (business
+        date on which the unit was first a candidate), ``station``, ``machine`` and ``since`` [UTC] of where it
+        is now, ``score`` (missing: not scored) and ``reason`` (why it was not scored, else missing).
     """
     points = candidates(prediction_points(history, line), history.as_of)
     X = feature_table(history, points, line)
@@ -38,7 +39,7 @@ def score_candidates(history: History, line: Line, predict: Callable[[pd.DataFra
     scored["reason"] = pd.Series(pd.NA, index=scored.index, dtype="str")
     scored.loc[~silent, "score"] = predict(X[~silent]) if (~silent).any() else np.nan
     scored.loc[silent, "reason"] = "no reading was known at its cutoff"
-    return scored.reset_index()
+    return scored.reset_index()[list(CANDIDATE_COLUMNS)]
 
 
 def _silent(X: pd.DataFrame, line: Line) -> np.ndarray:

@@ -66,8 +66,12 @@ def test_numbers_have_the_source_s_decimal_sign_and_are_finite(source, decimal, 
 
 def test_typed_numbers_are_as_they_are_and_infinite_ones_are_missing(source):
     given = pd.Series([1.5, np.inf, -np.inf, np.nan])
-    assert values.numbers(given, source(decimal=",")).tolist() == pytest.approx([1.5, np.nan, np.nan, np.nan], nan_ok=True)
-    assert values.numbers(pd.Series([3, None], dtype="Int64"), source()).tolist() == pytest.approx([3, np.nan], nan_ok=True)
+    assert values.numbers(given, source(decimal=",")).tolist() == pytest.approx(
+        [1.5, np.nan, np.nan, np.nan], nan_ok=True
+    )
+    assert values.numbers(pd.Series([3, None], dtype="Int64"), source()).tolist() == pytest.approx(
+        [3, np.nan], nan_ok=True
+    )
     assert values.numbers(pd.Series([pd.Timestamp(0)]), source()).isna().all()
 
 

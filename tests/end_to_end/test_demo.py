@@ -9,6 +9,7 @@ import pytest
 
 from pipelines import demo, report
 from qma_predict.errors import HomeError
+from qma_predict.learn.baselines import BASELINES
 from qma_predict.publish import bundle
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +38,7 @@ def checked(done: demo.Demo, folder: Path) -> None:
     told = report.of_demo(done)
     assert str(done.newest) in told
     assert done.newest.exists()
-    assert set(done.performance.index) == {done.model.contestant, "oracle", "prevalence", "recent_rate"}
+    assert set(done.performance.index) == {"boosted_trees", "oracle", *BASELINES}
     oracle = done.performance.loc["oracle", "average_precision"]
     assert (done.performance["average_precision"] <= oracle).all()
 

@@ -9,6 +9,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import skops.io
 from sklearn.tree import DecisionTreeClassifier
 
 from qma_predict.data.lake import Lake
@@ -16,6 +17,7 @@ from qma_predict.errors import ModelError
 from qma_predict.features.points import candidates, prediction_points
 from qma_predict.features.table import feature_table
 from qma_predict.home import open_home
+from qma_predict.learn.baselines import BASELINES, make_baseline
 from qma_predict.learn.risk_model import RiskModel
 from qma_predict.publish import registry
 
@@ -49,7 +51,7 @@ def test_a_run_a_contestant_with_metrics_that_can_be_compared(trained, client):
     parent = client.get_run(trained.model.run_id)
     children = client.search_runs([parent.info.experiment_id], f"tags.mlflow.parentRunId = '{trained.model.run_id}'")
     by_name = {run.data.params["contestant"]: run.data.metrics for run in children}
-    assert set(by_name) == {"boosted_trees", "prevalence", "recent_rate"}
+    assert set(by_name) == {"boosted_trees", *BASELINES}
     assert all("mean_average_precision" in metrics for metrics in by_name.values())
     steps = client.get_metric_history(children[0].info.run_id, "average_precision")
     blocks = [metric.step for metric in steps]
@@ -64,6 +66,17 @@ def test_the_run_says_what_it_was_made_from(trained, client, line):
     identity = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/dataset.json")
     assert identity["line_digest"] == line.digest
     assert run.inputs.dataset_inputs[0].dataset.digest == identity["digest"]
+
+
+def test_the_plots_of_the_backtest_are_pictures_in_the_run(trained, client):
+    run = client.get_run(trained.model.run_id)
+    logged = [Path(file.path) for file in client.list_artifacts(run.info.run_id, "plots")]
+    assert {path.stem for path in logged} == {
+        *("precision_recall", "calibration", "recall_by_capacity", "metrics_by_block")
+    }
+    for path in logged:
+        picture = Path(mlflow.artifacts.download_artifacts(f"{run.info.artifact_uri}/{path}"))
+        assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_signature_has_every_feature_and_requires_none(client):
@@ -112,6 +125,14 @@ def test_missing_features_are_missing_values_and_others_are_ignored(trained, X):
         )
     assert np.array_equal(without, predict(empty))
     assert np.isfinite(without).all()
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_baseline_can_be_stored_and_loaded(name, X):
+    y = np.arange(len(X)) % 5 == 0
+    model = RiskModel.of(make_baseline(name).fit(X, y), X)
+    loaded = skops.io.loads(skops.io.dumps(model), trusted=registry._trusted_types(model))
+    assert np.array_equal(loaded.predict(X), model.predict(X))
 
 
 def test_a_model_of_types_that_nobody_trusts_is_not_logged():

@@ -5,9 +5,10 @@ A family is a module with one function
     ``compute(history, points, line) -> ibis.Table``
 
 that returns, for the prediction points it knows something of, rows with ``point`` (the number of the
-prediction point), ``of`` (what is described, such as `cast.die_temperature`) and one column a statistic. Each
-cell becomes the feature `{of}.{statistic}`. `points` is an Ibis table with ``point``, ``unit_id`` and
-``cutoff``; a family may use only rows that `known` lets through, and no clock.
+prediction point), ``of`` (what is described, such as `cast.die_temperature`) and one column a statistic, a
+number or a text; point and `of` together occur once. Each cell becomes the feature `{of}.{statistic}`.
+`points` is an Ibis table with ``point``, ``unit_id`` and ``cutoff``; a family may use only rows that `known`
+lets through, and no clock.
 
 A new file here is a new family: its name can be listed under `learning.families` in `line.toml`.
 """
@@ -20,9 +21,6 @@ import ibis.expr.types as ir
 
 from qma_predict.errors import LineError
 
-FAMILIES = tuple(sorted(module.name for module in iter_modules(__path__)))
-"""Names of the families."""
-
 
 def family(name: str) -> ModuleType:
     """Module of a family.
@@ -32,8 +30,9 @@ def family(name: str) -> ModuleType:
     LineError
         If there is none of that name.
     """
-    if name not in FAMILIES:
-        raise LineError(f"learning.families: no family {name!r}. Expected some of {', '.join(FAMILIES)}.")
+    names = sorted(module.name for module in iter_modules(__path__))
+    if name not in names:
+        raise LineError(f"learning.families: no family {name!r}. Expected some of {', '.join(names)}.")
     return import_module(f"{__name__}.{name}")
 
 

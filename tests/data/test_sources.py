@@ -1,0 +1,305 @@
+import gzip
+import os
+import threading
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qma_predict.data.sources import RawFile, file_id, find_files, load, parse, stamp
+from qma_predict.errors import SourceError
+
+
+@pytest.fixture
+def read(tmp_path, source):
+    """Return a function that writes a file and reads it back."""
+
+    def read(content: bytes, name: str = "export.csv", **rules) -> RawFile:
+        (tmp_path / name).write_bytes(content)
+        return parse(tmp_path / name, load(tmp_path / name), source(**rules))
+
+    return read
+
+
+def as_lists(raw: RawFile) -> dict[int, list[str | None]]:
+    return {
+        number: [None if pd.isna(v) else v for v in row]
+        for number, row in zip(raw.rows.index, raw.rows.values, strict=True)
+    }
+
+
+def as_broken(raw: RawFile) -> dict[int, tuple[str, str]]:
+    return {number: tuple(row) for number, row in zip(raw.broken.index, raw.broken.values, strict=True)}
+
+
+def test_values_are_text_as_written(read):
+    raw = read(b"a,b,c\n007, x ,1.50\n,NA,null\n")
+    assert list(raw.rows.columns) == ["a", "b", "c"]
+    assert as_lists(raw) == {1: ["007", " x ", "1.50"], 2: [None, "NA", "null"]}
+    assert as_broken(raw) == {}
+
+
+def test_quotes_keep_separators_newlines_and_quotes_in_a_value(read):
+    raw = read(b'a,b\n"x,y",1\n"first\nsecond",2\n"5"" pipe",3\n')
+    assert as_lists(raw) == {1: ["x,y", "1"], 2: ["first\nsecond", "2"], 3: ['5" pipe', "3"]}
+
+
+def test_rows_with_too_many_or_too_few_values_are_kept_apart_with_their_numbers(read):
+    raw = read(b'a,b\n1,2\n3\n"4\n4",5\n6,7,8\n\n9,10\n')
+    assert as_lists(raw) == {1: ["1", "2"], 3: ["4\n4", "5"], 5: ["9", "10"]}
+    assert as_broken(raw) == {
+        2: ("expected 2 values as in the header, found 1", "3"),
+        4: ("expected 2 values as in the header, found 3", "6,7,8"),
+    }
+
+
+def test_rows_are_numbered_through_a_file_larger_than_a_block(read):
+    rows = [b"%d,%d" % (i, i) if i % 100_000 else b"%d" % i for i in range(1, 300_001)]
+    raw = read(b"a,b\n" + b"\n".join(rows))
+    assert raw.broken.index.tolist() == [100_000, 200_000, 300_000]
+    assert raw.rows.loc[299_999].tolist() == ["299999", "299999"]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_a_header_alone_is_a_file_without_rows(read, end):
+    raw = read(b"a,b" + end)
+    assert list(raw.rows.columns) == ["a", "b"]
+    assert len(raw.rows) == len(raw.broken) == 0
+
+
+def test_empty_lines_before_the_header_do_not_count(read):
+    assert as_lists(read(b"\n\na,b\n007,1\n")) == {1: ["007", "1"]}
+
+
+def test_lines_of_windows_are_lines(read):
+    raw = read(b"a,b\r\n1,2\r\n3\r\n4,5\r\n")
+    assert as_lists(raw) == {1: ["1", "2"], 3: ["4", "5"]}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark"),
+    [
+        ("utf-8", b""),
+        ("utf-8", b"\xef\xbb\xbf"),
+        ("utf-8-sig", b"\xef\xbb\xbf"),
+        ("latin-1", b""),
+        ("cp1252", b""),
+        ("utf-16", b""),
+    ],
+)
+def test_encodings(read, encoding, mark):
+    text = "größe,b\nä,1\n"
+    content = text.encode("utf-8") if mark else text.encode(encoding)
+    raw = read(mark + content, encoding=encoding)
+    assert list(raw.rows.columns) == ["größe", "b"]
+    assert as_lists(raw) == {1: ["ä", "1"]}
+
+
+def test_another_encoding_than_told_is_refused(read):
+    with pytest.raises(SourceError, match=r"export\.csv: cannot be read: .* Expected a whole CSV file in utf-8 with "):
+        read("a,b\nä,1\n".encode("latin-1"))
+
+
+def test_a_wrong_separator_leaves_one_column(read):
+    raw = read(b"a;b\n1;2\n", separator=",")
+    assert list(raw.rows.columns) == ["a;b"]
+    assert list(read(b"a;b\n1;2\n", separator=";").rows.columns) == ["a", "b"]
+    assert list(read(b"a\tb\n1\t2\n", separator="\t").rows.columns) == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["e.csv", "e.csv.gz", "e.parquet"])
+@pytest.mark.parametrize("content", [b"", b"\n \n"])
+def test_an_empty_file_is_refused(read, tmp_path, name, content):
+    with pytest.raises(SourceError) as error:
+        read(content, name)
+    assert str(error.value).startswith(f"{tmp_path / name}: the file is empty. Expected a whole ")
+
+
+def test_columns_named_twice_are_refused(read):
+    with pytest.raises(
+        SourceError, match=r"export\.csv: columns named more than once: a, b\. Expected each column once\."
+    ):
+        read(b"b,a,c,a,b\n1,2,3,4,5\n")
+
+
+@pytest.mark.parametrize("cut", [b"3", b'"3', b'3,"4\n5,6\n'])
+def test_a_row_cut_in_the_middle_is_kept_apart(read, cut):
+    raw = read(b"a,b\n1,2\n" + cut)
+    assert as_lists(raw) == {1: ["1", "2"]}
+    assert raw.broken.index.tolist() == [2]
+
+
+@pytest.mark.parametrize("cut", [b'3,"', b'3,"4', b'3,"4\n', b'3,"4 ""'])
+def test_a_row_cut_inside_quotes_is_kept_apart(read, cut):
+    raw = read(b"a,b\n1,2\n" + cut)
+    assert as_lists(raw) == {1: ["1", "2"]}
+    assert [reason for reason, _ in as_broken(raw).values()] == ["the file ends inside quotes"]
+
+
+@pytest.mark.parametrize("end", [b'3,"4"', b'3,""', b"3,", b"3,4", b'3,5"', b'3,"4 """', b'3,"a\nb"'])
+@pytest.mark.parametrize("newline", [b"", b"\n"])
+def test_a_whole_last_row_is_taken(read, end, newline):
+    raw = read(b"a,b\n1,2\n" + end + newline)
+    assert raw.rows.index.tolist() == [1, 2]
+    assert len(raw.broken) == 0
+
+
+BODY = b"a,b\n" + b"".join(b"%d,%d\n" % (i, i * i) for i in range(1000))
+
+
+def test_compressed_files_are_read(read):
+    assert len(read(gzip.compress(BODY), "x.csv.gz").rows) == 1000
+    half = len(BODY) // 2
+    assert len(read(gzip.compress(BODY[:half]) + gzip.compress(BODY[half:]), "x.csv.gz").rows) == 1000
+
+
+@pytest.mark.parametrize("keep", [5, 0.5, -4, -1], ids=["header", "half", "checksum", "last byte"])
+def test_a_cut_compressed_file_is_refused_as_a_whole(read, tmp_path, keep):
+    content = gzip.compress(BODY)
+    with pytest.raises(SourceError) as error:
+        read(content[: int(len(content) * keep) if keep == 0.5 else keep], "x.csv.gz")
+    assert str(error.value) == (
+        f"{tmp_path / 'x.csv.gz'}: cannot be read: Truncated compressed stream. Expected a whole CSV file in utf-8 "
+        "with a header, separated by ','; is it still being written?"
+    )
+
+
+def test_a_damaged_compressed_file_is_refused_as_a_whole(read):
+    content = bytearray(gzip.compress(BODY))
+    content[len(content) // 2] ^= 0xFF
+    for damaged in (bytes(content), b"not compressed"):
+        with pytest.raises(SourceError, match=r"x\.csv\.gz: cannot be read: .*is it still being written\?"):
+            read(damaged, "x.csv.gz")
+
+
+def parquet(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    return sink.getvalue().to_pybytes()
+
+
+def test_parquet_keeps_its_types(read):
+    raw = read(parquet(pa.table({"id": [7, 12345678901234567, None], "v": [1.5, None, 2.0]})), "x.parquet")
+    assert raw.rows.index.tolist() == [1, 2, 3]
+    assert raw.rows["id"].astype("str").tolist()[:2] == ["7", "12345678901234567"]
+    assert raw.rows["v"].dtype == "float64"
+
+
+def test_parquet_columns_that_mean_text_or_numbers_are_that(read):
+    table = pa.table(
+        {
+            "category": pa.array(["a", None]).dictionary_encode(),
+            "binary": pa.array([b"x", b"\xc3\xa4"]),
+            "decimal": pa.array(["1.25", None]).cast(pa.decimal128(6, 2)),
+        }
+    )
+    rows = read(parquet(table), "x.parquet").rows
+    assert rows["category"].tolist()[0] == "a"
+    assert rows["binary"].tolist() == ["x", "ä"]
+    assert rows["decimal"].tolist()[0] == 1.25
+    assert [str(kind) for kind in rows.dtypes] == ["str", "str", "float64"]
+
+
+def test_a_parquet_file_of_pandas_keeps_its_index_as_a_column(read, tmp_path):
+    pd.DataFrame({"v": [1.0]}, index=pd.Index(["u1"], name="unit_id")).to_parquet(tmp_path / "from_pandas.parquet")
+    raw = read((tmp_path / "from_pandas.parquet").read_bytes(), "x.parquet")
+    assert raw.rows["unit_id"].tolist() == ["u1"]
+
+
+def test_what_a_parquet_file_is_does_not_depend_on_its_folder(tmp_path, source):
+    folder = tmp_path / "site=berlin"
+    folder.mkdir()
+    (folder / "x.parquet").write_bytes(parquet(pa.table({"v": [1.0]})))
+    assert list(parse(folder / "x.parquet", load(folder / "x.parquet"), source()).rows.columns) == ["v"]
+
+
+@pytest.mark.parametrize("keep", [3, 0.5, -1])
+def test_a_cut_parquet_file_is_refused(read, tmp_path, keep):
+    content = parquet(pa.table({"v": list(range(1000))}))
+    with pytest.raises(SourceError) as error:
+        read(content[: int(len(content) * keep) if keep == 0.5 else keep], "x.parquet")
+    assert str(error.value).startswith(f"{tmp_path / 'x.parquet'}: cannot be read: ")
+    assert str(error.value).endswith("Expected a whole Parquet file; is it still being written?")
+
+
+@given(st.data())
+def test_a_damaged_parquet_file_is_refused_or_read_but_never_a_traceback(source, data):
+    content = bytearray(parquet(pa.table({"id": ["a", "b"] * 50, "v": list(range(100))})))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        raw = parse(Path("x.parquet"), bytes(content), source())
+    except SourceError:
+        return
+    assert isinstance(raw.rows, pd.DataFrame)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_file_or_refused(source, content):
+    for name in ("x.csv", "x.csv.gz", "x.parquet"):
+        try:
+            parse(Path(name), content, source())
+        except SourceError:
+            continue
+
+
+def test_the_format_may_be_told(read):
+    assert len(read(parquet(pa.table({"v": [1.0]})), "x.dat", format="parquet").rows) == 1
+    assert len(read(b"a,b\n1,2\n", "x.dat").rows) == 1
+
+
+def test_files_are_found_in_the_order_of_their_names(tmp_path, source):
+    for name in ("b.csv", "a.csv", "c.txt", "sub/d.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.csv").mkdir()
+    assert find_files(source(path=str(tmp_path / "*.csv"))) == [tmp_path / "a.csv", tmp_path / "b.csv"]
+    deep = find_files(source(path=str(tmp_path / "**" / "*.csv")))
+    assert [path.name for path in deep] == ["a.csv", "b.csv", "d.csv"]
+
+
+def test_no_file_is_told_with_the_pattern(tmp_path, source):
+    with pytest.raises(SourceError) as error:
+        find_files(source(path=str(tmp_path / "*.csv")))
+    assert str(error.value) == (
+        f"source of materials: no file matches {tmp_path / '*.csv'}. Check the path in line.toml, and that the export "
+        "has run."
+    )
+
+
+def test_a_file_that_is_away_for_a_moment_is_read(tmp_path):
+    """As on a share that is slow to answer: the file comes after the first attempt, before the last."""
+    path = tmp_path / "late.csv"
+    timer = threading.Timer(0.2, path.write_bytes, [b"a,b\n"])
+    timer.start()
+    assert load(path) == b"a,b\n"
+    timer.join()
+
+
+@pytest.mark.parametrize("action", [load, stamp])
+def test_a_file_that_stays_away_is_told(tmp_path, action):
+    with pytest.raises(SourceError) as error:
+        action(tmp_path / "gone.csv")
+    assert str(error.value) == (
+        f"{tmp_path / 'gone.csv'}: cannot be read: No such file or directory. Check the share and its permissions."
+    )
+
+
+def test_the_stamp_changes_with_the_file(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"a")
+    first = stamp(path)
+    assert stamp(path) == first == (str(path), 1, path.stat().st_mtime_ns)
+    os.utime(path, ns=(first[2], first[2] + 1))
+    assert stamp(path) != first
+
+
+def test_a_file_is_its_content_read_by_rules_wherever_it_lies(source):
+    same = file_id(b"a", source(path="x.csv"))
+    assert same == file_id(b"a", source(path="y.csv"))
+    others = [file_id(b"b", source()), file_id(b"a", source(decimal=",")), file_id(b"a", source(delay="1 s"))]
+    assert len({same, *others}) == 4

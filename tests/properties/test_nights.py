@@ -1,0 +1,100 @@
+"""A night is a function of the pinned tables, the line and the model; its list never exceeds the capacity."""
+
+import io
+import json
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from qma_predict.data.ingest import ingest
+from qma_predict.data.lake import Lake
+from qma_predict.publish.night import make_night
+from qma_predict.publish.registry import Model
+
+DAY = date(2025, 10, 27)  # the first list after the end of summer time
+
+
+def model_of(line, day):
+    return Model(
+        line=line.name,
+        version="1",
+        run_id="run",
+        contestant="boosted_trees",
+        is_recipe=True,
+        as_of=line.as_of(day - timedelta(days=1)),
+        base_rate=0.03,
+        finding="better",
+    )
+
+
+def wash(X):
+    """A model, so to say: any function of the features row by row."""
+    first = X.select_dtypes("number").fillna(0).to_numpy(dtype=float)
+    return 0.5 + 0.5 * np.sin(first @ np.arange(1, first.shape[1] + 1))
+
+
+def night_of(history, line, day=DAY):
+    return make_night(history, line, day, model_of(line, day), wash)
+
+
+@pytest.fixture(scope="module")
+def first(lake, line):
+    return night_of(lake.at(line.as_of(DAY)), line)
+
+
+def test_the_same_night_twice_gives_the_same_bytes(lake, line, first):
+    again = night_of(lake.at(line.as_of(DAY)), line)
+    assert again == first
+    assert first.facts["listed"] == line.list.capacity
+    assert first.facts["state"] == "OK"
+
+
+def test_from_the_pinned_versions_a_night_is_the_same_after_more_was_ingested(home_copy, line, first, tmp_path):
+    """History that was loaded afterwards changes a replay of a night before the set-up, but not a pinned one."""
+    pinned = json.loads(json.dumps(first.facts))["lake_versions"]
+    lake = Lake(home_copy.lake(line.name))
+    readings = lake.read("readings")
+    more = readings[readings["recorded_at"] < line.as_of(DAY)].tail(40_000).drop(columns=["ingested_at", "file_id"])
+    more["recorded_at"] += pd.Timedelta("1us")
+    more["value"] *= 1.5
+    for name in ("occurred_at", "recorded_at"):
+        more[name] = more[name].astype("str")
+    more.to_csv(tmp_path / "more.csv", index=False)
+    source = next(source for source in line.sources if source.table == "readings")
+    columns = {"recorded_at": "recorded_at"}
+    source = source.model_copy(update={"path": str(tmp_path / "more.csv"), "columns": columns})
+    later = pd.Timestamp("2026-01-06", tz="UTC")
+    done = ingest(line.model_copy(update={"sources": (source,)}), lake, as_of=later, now=later)
+    assert [file.accepted for file in done.files] == [40_000]
+    assert night_of(lake.at(line.as_of(DAY), pinned), line) == first
+    assert night_of(lake.at(line.as_of(DAY)), line).contents != first.contents
+
+
+@pytest.mark.parametrize("day", [DAY - timedelta(days=n) for n in (0, 1, 2)])
+def test_around_the_clock_change_each_business_date_has_one_list(lake, line, day):
+    facts = night_of(lake.at(line.as_of(day)), line, day).facts
+    assert facts["list_id"] == f"demo-{day}"
+    assert pd.Timestamp(facts["as_of"]).tz_convert("Europe/Berlin").strftime("%H:%M") == "05:00"
+    assert facts["valid_until"] == line.as_of(day + timedelta(days=1)).isoformat()
+
+
+@pytest.mark.parametrize(("capacity", "offset"), [(1, -40), (5, 3), (7, -50), (400, 1)])
+def test_a_list_is_never_longer_than_the_capacity(lake, line, capacity, offset):
+    day = DAY + timedelta(days=offset)
+    limited = line.model_copy(update={"list": line.list.model_copy(update={"capacity": capacity})})
+    night = night_of(lake.at(limited.as_of(day)), limited, day)
+    listed = pd.read_csv(io.BytesIO(night.contents["risk_list.csv"]))["listed"].sum()
+    assert listed == night.facts["listed"]
+    assert listed == min(capacity, night.facts["candidates"] - night.facts["not_scored"])
+
+
+def test_days_after_the_plant_stopped_there_is_still_a_list_which_says_why_to_take_care(lake, line):
+    day = date(2025, 12, 24)
+    facts = night_of(lake.at(line.as_of(day)), line, day).facts
+    assert (facts["candidates"], facts["listed"]) == (0, 0)
+    assert facts["state"] == "DEGRADED"
+    assert facts["state_reasons"] == (
+        "no visits were recorded in the 24 hours before the list",
+        "no readings were recorded in the 24 hours before the list",
+    )

@@ -1,0 +1,162 @@
+import io
+import json
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from qma_predict.errors import ModelError
+from qma_predict.publish.night import make_night
+from qma_predict.publish.registry import Model
+
+DAY = date(2026, 3, 3)
+AS_OF = pd.Timestamp("2026-03-03 04:00", tz="UTC")
+MODEL = Model(
+    line="tiny",
+    version="3",
+    run_id="abc",
+    contestant="boosted_trees",
+    is_recipe=True,
+    as_of=datetime(2026, 3, 1, 4, tzinfo=UTC),
+    base_rate=0.02,
+    finding="boosted_trees: better",
+)
+
+
+def tables(*units, recorded="2026-03-02 09:00"):
+    visits = [
+        {"unit_id": unit, "station": "oven", "started_at": "2026-03-02 08:00", "ended_at": "2026-03-02 09:00",
+         "recorded_at": recorded}
+        for unit in units
+    ]  # fmt: skip
+    readings = [
+        {"unit_id": unit, "station": "oven", "tag": "heat", "occurred_at": "2026-03-02 08:30", "value": number / 10}
+        for number, unit in enumerate(units, start=1)
+    ]
+    return {"visits": visits, "readings": readings}
+
+
+def heat(X):
+    return X["oven.heat.last"].to_numpy(dtype=float)
+
+
+def rows(night):
+    return pd.read_csv(io.BytesIO(night.contents["risk_list.csv"]))
+
+
+def test_the_files_of_a_night_and_what_its_manifest_says(make_history, tiny_line):
+    night = make_night(make_history(tables("a", "b", "c"), as_of=AS_OF), tiny_line, DAY, MODEL, heat)
+    assert sorted(night.contents) == ["risk_list.csv", "risk_list.html", "scores.parquet"]
+    listed = rows(night).query("listed")
+    assert listed[["unit_id", "rank", "score"]].to_numpy().tolist() == [["c", 1, 0.3], ["b", 2, 0.2]]
+    expected = {
+        "business_date": "2026-03-03",
+        "as_of": "2026-03-03T04:00:00+00:00",
+        "valid_until": "2026-03-04T04:00:00+00:00",
+        "list_id": "tiny-2026-03-03",
+        "state": "OK",
+        "data_until": "2026-03-02T09:00:00+00:00",
+        "sources": 5,
+        "capacity": 2,
+        "candidates": 3,
+        "listed": 2,
+        "not_scored": 0,
+        "lake_versions": {"visits": 0, "readings": 0},
+        "line_digest": tiny_line.digest,
+        "base_rate": 0.02,
+    }
+    assert {name: night.facts[name] for name in expected} == expected
+    assert night.facts["expected"] == pytest.approx(0.5)
+    assert night.facts["random_found"] == pytest.approx(0.4)  # two checks at the mean of 0.1, 0.2 and 0.3
+    assert night.facts["model"]["version"] == "3"
+    json.dumps(night.facts)
+
+
+def test_a_model_that_knows_more_than_the_night_is_refused(make_history, tiny_line):
+    history = make_history(tables("a"), as_of=AS_OF)
+    same = replace(MODEL, as_of=AS_OF.to_pydatetime())
+    assert make_night(history, tiny_line, DAY, same, heat).facts["listed"] == 1
+    later = replace(MODEL, as_of=datetime(2026, 3, 3, 4, 0, 0, 1, tzinfo=UTC))
+    with pytest.raises(ModelError, match="v3 was trained with what was known at.*qma train tiny --date 2026-03-03"):
+        make_night(history, tiny_line, DAY, later, heat)
+
+
+def test_without_candidates_there_is_a_list_that_says_so(make_history, tiny_line):
+    readings = {"unit_id": "x", "station": "oven", "tag": "heat", "value": 1.0, "occurred_at": "2026-03-02 20:00"}
+    visit = {"unit_id": "x", "station": "press", "started_at": "2026-03-02 20:00"}
+    history = make_history({"visits": [visit], "readings": [readings]}, as_of=AS_OF)
+    night = make_night(history, tiny_line, DAY, MODEL, heat)
+    assert rows(night).empty
+    assert (night.facts["candidates"], night.facts["listed"], night.facts["random_found"]) == (0, 0, None)
+    assert night.facts["state"] == "OK"
+    assert b"there are no candidates tonight" in night.contents["risk_list.html"]
+    assert pd.read_parquet(io.BytesIO(night.contents["scores.parquet"])).empty
+
+
+def test_before_any_data_there_is_a_list_that_is_to_be_used_with_care(make_history, tiny_line):
+    facts = make_night(make_history({}, as_of=AS_OF), tiny_line, DAY, MODEL, heat).facts
+    assert facts["state"] == "DEGRADED"
+    assert facts["state_reasons"] == ("no visits are known", "no readings are known")
+    assert facts["data_until"] is None
+
+
+@pytest.mark.parametrize(
+    ("recorded", "state", "reasons"),
+    [
+        ("2026-03-02 04:00", "OK", ()),
+        ("2026-03-02 03:59:59", "DEGRADED", ("no visits were recorded in the 24 hours before the list",)),
+    ],
+)
+def test_a_list_on_old_data_is_to_be_used_with_care(make_history, tiny_line, recorded, state, reasons):
+    reading = {"unit_id": "u", "station": "oven", "tag": "heat", "value": 0.1, "occurred_at": "2026-03-02 04:00"}
+    visit = {"unit_id": "u", "station": "oven", "started_at": "2026-03-01 08:00", "ended_at": "2026-03-01 09:00"}
+    history = make_history({"visits": [visit | {"recorded_at": recorded}], "readings": [reading]}, as_of=AS_OF)
+    facts = make_night(history, tiny_line, DAY, MODEL, lambda X: np.zeros(len(X))).facts
+    assert (facts["state"], facts["state_reasons"]) == (state, reasons)
+
+
+def test_a_line_without_a_source_of_readings_does_not_miss_them(make_history, tiny_line):
+    sources = tuple(source for source in tiny_line.sources if source.table != "readings")
+    learning = tiny_line.learning.model_copy(update={"families": ("route",)})
+    line = tiny_line.model_copy(update={"sources": sources, "learning": learning})
+    history = make_history({"visits": tables("a")["visits"]}, as_of=AS_OF)
+    facts = make_night(history, line, DAY, MODEL, lambda X: np.zeros(len(X))).facts
+    assert (facts["state"], facts["state_reasons"]) == ("OK", ())
+
+
+def test_what_that_nights_ingest_could_not_read_is_said_once(make_history, tiny_line):
+    problems = [
+        {"table": "readings", "problem": "readings: no file", "ingested_at": "2026-03-03 04:00"},
+        {"table": "readings", "problem": "readings: no file", "ingested_at": "2026-03-02 04:00:01"},
+        {"table": "units", "problem": "old trouble", "ingested_at": "2026-03-02 04:00"},
+        {"table": "units", "problem": "trouble to come", "ingested_at": "2026-03-03 04:00:01"},
+    ]
+    history = make_history(tables("a") | {"problems": problems}, as_of=AS_OF)
+    facts = make_night(history, tiny_line, DAY, MODEL, heat).facts
+    assert (facts["state"], facts["state_reasons"]) == ("DEGRADED", ("readings: no file",))
+
+
+def test_a_list_by_a_simple_rule_says_why_first(make_history, tiny_line):
+    rule = replace(MODEL, contestant="recent_rate", is_recipe=False, finding="boosted_trees: not distinguishable")
+    history = make_history(tables("a", recorded="2026-03-03 04:01"), as_of=AS_OF)
+    facts = make_night(history, tiny_line, DAY, rule, heat).facts
+    assert facts["state"] == "BASELINE"
+    assert facts["state_reasons"] == (
+        "no model was shown to be better than the simple rule: boosted_trees: not distinguishable",
+        "no visits are known",
+    )
+
+
+def test_data_that_were_first_seen_after_the_night_are_not_in_it(make_lake, tiny_line):
+    lake = make_lake(tables("a"), set_up="2026-03-02 12:00")
+    late = make_lake(tables("late"), set_up="2026-03-03 04:00:01")
+    for name in ("visits", "readings"):
+        lake.append(name, late.read(name), [])
+    assert rows(make_night(lake.at(AS_OF), tiny_line, DAY, MODEL, heat))["unit_id"].tolist() == ["a"]
+
+
+def test_odd_names_stay_data(make_history, tiny_line):
+    night = make_night(make_history(tables("<script>alert(1)</script>"), as_of=AS_OF), tiny_line, DAY, MODEL, heat)
+    assert b"<script>alert" not in night.contents["risk_list.html"]
