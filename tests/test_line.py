@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qma_predict.errors import LineError
-from qma_predict.line import Line, load_line
+from qma_predict.line import Line, Source, load_line
 
 GOOD = """
 name = "pumps"
@@ -77,8 +77,8 @@ WRONG = {
     ),
     "unknown key of a source": (
         ('delay = "10 min"', 'delay = "10 min"\nseperator = ";"'),
-        "sources[0].seperator: unknown key. The nearest known key is 'separator'; known are table, path, format, "
-        "separator, decimal, encoding, timezone, time_format, columns, constants, delay.",
+        "sources[0].seperator: unknown key. The nearest known key is 'separator'; known are "
+        f"{', '.join(Source.model_fields)}.",
     ),
     "unknown section": (
         ("[candidates]", "[gait]\na = 1\n[candidates]"),

@@ -140,7 +140,7 @@ def check(raw: pd.DataFrame, source: Source, now: pd.Timestamp) -> tuple[pd.Data
     given, rows = {}, pd.DataFrame(index=raw.index)
     for column in columns:
         if column.name in theirs:
-            given[column.name] = values.tidied(raw[theirs[column.name]])
+            given[column.name] = values.replaced(raw[theirs[column.name]], source.values.get(column.name, {}))
         else:
             given[column.name] = pd.Series(source.constants.get(column.name), index=raw.index, dtype="str")
         rows[column.name] = _read(given[column.name], column, source, reasons)
@@ -155,7 +155,7 @@ def check(raw: pd.DataFrame, source: Source, now: pd.Timestamp) -> tuple[pd.Data
     occurred = rows[table.happened[0]]
     for name in table.happened[1:]:
         occurred = occurred.fillna(rows[name])
-    rows["occurred_at"] = occurred
+    rows["occurred_at"] = occurred + pd.Timedelta(source.shift)
     if source.delay is not None:
         rows["recorded_at"] = rows["occurred_at"] + pd.Timedelta(source.delay)
     _check_times(rows, given, now, reasons)
@@ -174,11 +174,11 @@ def columns_of(source: Source) -> tuple[Column, ...]:
     if source.delay is None:
         columns = (*columns, _key("recorded_at", "time"))
     names = [column.name for column in columns]
-    strange = sorted((source.columns.keys() | source.constants.keys()) - set(names))
+    strange = sorted((source.columns.keys() | source.constants.keys() | source.values.keys()) - set(names))
     if strange:
         near = difflib.get_close_matches(strange[0], names, n=1, cutoff=0.0)
         raise SourceError(
-            f"source of {source.table}: columns or constants name {', '.join(strange)}, which {source.table} does not "
+            f"source of {source.table}: columns, constants or values name {', '.join(strange)}, which {source.table} does not "
             f"have. The nearest to {strange[0]} is {near[0]}; known are {', '.join(names)}."
         )
     return columns

@@ -17,12 +17,14 @@ import pandas as pd
 
 from qma_predict.data.contract import TABLES, check, columns_of
 from qma_predict.data.lake import Lake
-from qma_predict.data.sources import file_id, find_files, load, parse, stamp
+from qma_predict.data.sources import cells_of, file_id, find_files, load, parse, stamp
 from qma_predict.data.versions import reconcile
 from qma_predict.errors import SourceError
 from qma_predict.line import Line, Source
 
 log = logging.getLogger(__name__)
+
+_PLACE = ["file_id", "row", "column"]
 
 BATCH_ROWS = 2_000_000
 """Rows that one commit takes at most, beyond its first file: what bounds the memory of an ingest."""
@@ -60,8 +62,9 @@ class Ingested:
 class _File:
     """A file of a source that is not in the book under its stamp: path, size and time of change.
 
-    `rows` fit the contract, `refused` do not; both are indexed by the record's number in the file. A `repeat`
-    has neither: its content is in already, so that all of them are duplicates.
+    `rows` fit the contract, `refused` do not; both name their place, the record's number in the file and the
+    column of a cell that is a row by itself. A `repeat` has neither: its content is in already, so that all of them
+    are duplicates.
     """
 
     stamp: tuple[str, int, int]
@@ -141,12 +144,15 @@ def _read(
         return _File(stamped, identity, counts[identity], repeat=True)
     raw = parse(path, content, source)
     try:
-        rows, reasons = check(raw.rows, source, now)
+        cells, place = cells_of(raw, source)
+        rows, reasons = check(cells, source, now)
     except SourceError as error:
         raise SourceError(f"{path}: {error}") from error
-    wrong = (reasons != "").to_numpy()
-    refused = pd.DataFrame({"reason": reasons[wrong], "content": _as_text(raw.rows[wrong])}, dtype="str")
-    return _File(stamped, identity, len(raw.rows) + len(raw.broken), rows[~wrong], pd.concat([raw.broken, refused]))
+    wrong = reasons != ""
+    refused = place[wrong].assign(reason=reasons[wrong], content=_as_text(cells[wrong]))
+    broken = raw.broken.rename_axis("row").reset_index().assign(column="")
+    rows = pd.concat([rows, place], axis=1)[~wrong]
+    return _File(stamped, identity, len(cells) + len(broken), rows, pd.concat([broken, refused], ignore_index=True))
 
 
 def _as_text(rows: pd.DataFrame) -> list[str]:
@@ -194,7 +200,7 @@ def _commit(
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Commit what is refused, then what is taken; how many rows that were, by file."""
     # of an interrupted ingest: what was refused stays refused, what was taken is a duplicate of itself now
-    earlier = lake.of_files("quarantine", files, ["file_id", "row"])
+    earlier = lake.of_files("quarantine", files, _PLACE)
     before = lake.of_files(source.table, lake.taken(source.table, files), ["file_id"])
     rows = _without(_together({key: file.rows for key, file in files.items()}), earlier)
     verdict = reconcile(rows, lake.with_keys_of(source.table, rows), TABLES[source.table])
@@ -211,17 +217,15 @@ def _commit(
 
 
 def _together(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Rows of several files in one frame, with the file and the row's number in it."""
-    named = [frame.rename_axis("row").reset_index().assign(file_id=identity) for identity, frame in frames.items()]
-    return pd.concat(named, ignore_index=True)
+    """Rows of several files in one frame, with the file."""
+    return pd.concat([frame.assign(file_id=identity) for identity, frame in frames.items()], ignore_index=True)
 
 
 def _without(rows: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
-    """Rows that are not among others of the same file and number."""
+    """Rows that are not among others of the same file and place."""
     if others.empty:
         return rows
-    place = ["file_id", "row"]
-    return rows[~pd.MultiIndex.from_frame(rows[place]).isin(pd.MultiIndex.from_frame(others[place]))]
+    return rows[~pd.MultiIndex.from_frame(rows[_PLACE]).isin(pd.MultiIndex.from_frame(others[_PLACE]))]
 
 
 def _tally(*frames: pd.DataFrame) -> dict[str, int]:
@@ -230,6 +234,4 @@ def _tally(*frames: pd.DataFrame) -> dict[str, int]:
 
 def _told(conflicts: pd.DataFrame) -> pd.DataFrame:
     why = "conflict: another row has the same key and recorded_at but other values"
-    return conflicts[["file_id", "row"]].assign(
-        reason=why, content=_as_text(conflicts.drop(columns=["file_id", "row"]))
-    )
+    return conflicts[_PLACE].assign(reason=why, content=_as_text(conflicts.drop(columns=_PLACE)))

@@ -22,7 +22,7 @@ from qma_predict.errors import LakeError
 _TEXT, _NUMBER, _MOMENT = pa.string(), pa.int64(), pa.timestamp("us", "UTC")
 BOOKS = {
     "quarantine": pa.schema({
-        "file_id": _TEXT, "table": _TEXT, "path": _TEXT, "row": _NUMBER,
+        "file_id": _TEXT, "table": _TEXT, "path": _TEXT, "row": _NUMBER, "column": _TEXT,
         "reason": _TEXT, "content": _TEXT, "ingested_at": _MOMENT,
     }),
     "files": pa.schema({

@@ -1,10 +1,14 @@
 """Reading a plant's files as they are, without losing a row."""
 
 import codecs
+import fnmatch
 import hashlib
+import io
 import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from glob import glob
 from pathlib import Path
 from typing import TypeVar
@@ -16,10 +20,13 @@ import pyarrow.csv
 import pyarrow.parquet
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from qma_predict.data.values import tidied
 from qma_predict.errors import SourceError
 from qma_predict.line import Source
 
 T = TypeVar("T")
+
+_ROW = "row of the file"
 
 
 @dataclass(frozen=True)
@@ -100,19 +107,23 @@ def parse(path: Path, content: bytes, source: Source) -> RawFile:
     SourceError
         If the file as a whole cannot be read: empty, cut inside a compressed stream, of another format or encoding.
     """
-    kind = source.format or ("parquet" if path.suffix == ".parquet" else "csv")
-    expected = "a whole Parquet file"
-    if kind == "csv":
-        expected = f"a whole CSV file in {source.encoding} with a header, separated by {source.separator!r}"
+    kind = source.format or {".parquet": "parquet", ".xlsx": "xlsx"}.get(path.suffix, "csv")
+    expected = {
+        "parquet": "a whole Parquet file",
+        "xlsx": "a whole XLSX workbook" + (f" with the sheet {source.sheet!r}" if source.sheet else ""),
+        "csv": f"a whole CSV file in {source.encoding} with a header, separated by {source.separator!r}",
+    }[kind]
     try:
         if not content.strip():
             raise SourceError(f"{path}: the file is empty. Expected {expected}.")
         if kind == "parquet":
             return _parse_parquet(path, content)
+        if kind == "xlsx":
+            return _parse_xlsx(path, content, source)
         if path.suffix == ".gz":
             content = pa.CompressedInputStream(pa.BufferReader(content), "gzip").read()
         return _parse_csv(path, content, source)
-    except (pa.ArrowException, OSError, UnicodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeError, ValueError, zipfile.BadZipFile) as error:
         raise SourceError(
             f"{path}: cannot be read: {error}. Expected {expected}; is it still being written?"
         ) from error
@@ -121,10 +132,11 @@ def parse(path: Path, content: bytes, source: Source) -> RawFile:
 def _parse_parquet(path: Path, content: bytes) -> RawFile:
     table = pa.parquet.read_table(pa.BufferReader(content))
     _refuse_repeated(path, table.column_names)
+    # the new schema also drops what pandas noted there: an index that it wrote stays a column
     plain = table.cast(pa.schema([(field.name, _plain(field.type)) for field in table.schema]))
     # without nullable integers, a code with 17 digits in a column with gaps would be rounded
     integers = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.int16(): pd.Int16Dtype()}
-    rows = plain.to_pandas(ignore_metadata=True, types_mapper=integers.get)
+    rows = plain.to_pandas(types_mapper=integers.get)
     rows.index = pd.RangeIndex(1, len(rows) + 1)
     return RawFile(rows, pd.DataFrame({"reason": [], "content": []}, dtype="str"))
 
@@ -136,6 +148,59 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return pa.string()
     return pa.float64() if pa.types.is_decimal(kind) else kind
+
+
+def _parse_xlsx(path: Path, content: bytes, source: Source) -> RawFile:
+    """First or named sheet of a workbook, its first row the header; cells as text where a column mixes kinds."""
+    sheet = pd.read_excel(
+        io.BytesIO(content), sheet_name=source.sheet or 0, header=None, dtype=object, engine="calamine"
+    )
+    if sheet.empty:
+        raise ValueError("the sheet is empty")
+    names = [str(name) for name in sheet.iloc[0]]
+    _refuse_repeated(path, names)
+    rows = sheet.iloc[1:].set_axis(names, axis=1).dropna(how="all")
+    return RawFile(rows.apply(_one_kind), pd.DataFrame({"reason": [], "content": []}, dtype="str"))
+
+
+def _one_kind(cells: pd.Series) -> pd.Series:
+    kinds = {type(cell) for cell in cells.dropna()}
+    if kinds <= {int, float} or kinds == {datetime} or kinds == {bool}:
+        return cells.infer_objects()
+    return cells.map(
+        lambda cell: cell.isoformat(" ") if isinstance(cell, datetime) else str(cell), na_action="ignore"
+    ).astype("str")
+
+
+def cells_of(raw: RawFile, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of a file as the contract reads them, and the place of each.
+
+    Returns
+    -------
+    rows : DataFrame, shape (n_rows, n_plant_columns)
+        Those of the file; where it has one column a tag (`source.tags`), a row a cell that is not empty, with the
+        plant's other columns and `tag` and `value`.
+    place : DataFrame, shape (n_rows, 2)
+        ``row``, the record's number in the file, and ``column``, the tag's column or nothing.
+
+    Raises
+    ------
+    SourceError
+        If no column fits the pattern of tags.
+    """
+    rows = raw.rows.reset_index(drop=True)
+    place = pd.DataFrame({"row": raw.rows.index.astype("int64"), "column": ""})
+    if source.tags is None:
+        return rows, place
+    named = set(source.columns.values())
+    tags = [name for name in rows if fnmatch.fnmatchcase(str(name), source.tags) and name not in named]
+    if not tags:
+        raise SourceError(f"no column fits tags = {source.tags!r}. Found: {', '.join(map(str, rows.columns))}.")
+    numbered = rows.assign(**{_ROW: place["row"]})
+    others = [name for name in numbered if name not in tags]
+    cells = numbered.melt(id_vars=others, value_vars=tags, var_name="tag", value_name="value")
+    cells = cells[tidied(cells["value"]).notna()].reset_index(drop=True)
+    return cells.drop(columns=_ROW), pd.DataFrame({"row": cells[_ROW], "column": cells["tag"]})
 
 
 def _parse_csv(path: Path, content: bytes, source: Source) -> RawFile:

@@ -1,5 +1,7 @@
 """Values as the plant writes them, read as ours; what cannot be read becomes missing."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -21,6 +23,11 @@ def tidied(values: pd.Series) -> pd.Series:
         return values
     text = values.astype("str").str.strip()
     return text.mask(text == "")
+
+
+def replaced(values: pd.Series, words: Mapping[str, str]) -> pd.Series:
+    """Tidied values in our words where the source gives them; without words, as they are."""
+    return texts(tidied(values)).replace(dict(words)) if words else tidied(values)
 
 
 def texts(values: pd.Series) -> pd.Series:

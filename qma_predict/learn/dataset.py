@@ -73,5 +73,5 @@ def make_dataset(history: History, line: Line) -> Dataset:
 
 
 def _digest(X: pd.DataFrame, y: pd.Series) -> str:
-    rows = pd.DataFrame({"X": pd.util.hash_pandas_object(X), "y": pd.util.hash_pandas_object(y)}).sort_index()
+    rows = pd.DataFrame({"X": pd.util.hash_pandas_object(X), "y": pd.util.hash_pandas_object(y)})
     return hashlib.sha256(rows.to_numpy().tobytes() + "\0".join(X.columns).encode()).hexdigest()[:32]

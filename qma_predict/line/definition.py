@@ -72,11 +72,28 @@ class Learning(_Part):
 
 
 class Source(_Part):
-    """Where rows of one table come from, and how the plant's habits map to ours."""
+    """Where rows of one table come from, and how the plant's habits map to ours.
+
+    Attributes
+    ----------
+    columns : dict
+        Our name of a column to the plant's.
+    constants : dict
+        Our name of a column to the value that all rows have.
+    values : dict of dict
+        Our name of a column to the plant's words and ours: `{ passed = { "0" = "OK", "1" = "NOK" } }`.
+    tags : str, optional
+        Pattern (`*`, `?`) of the columns that are tags, where a file of readings has one column a tag.
+    shift : timedelta
+        How much later something happened than the file says.
+    delay : timedelta, optional
+        How long after it happened a row could be read, where the file does not say.
+    """
 
     table: TableName
     path: Text
-    format: Literal["csv", "parquet"] | None = None
+    format: Literal["csv", "parquet", "xlsx"] | None = None
+    sheet: Text | None = None
     separator: Separator = ","
     decimal: Literal[".", ","] = "."
     encoding: Encoding = "utf-8"
@@ -84,6 +101,9 @@ class Source(_Part):
     time_format: TimeFormat = "ISO8601"
     columns: dict[str, Text] = Field(default_factory=dict)
     constants: dict[str, str] = Field(default_factory=dict)
+    values: dict[str, dict[str, str]] = Field(default_factory=dict)
+    tags: Text | None = None
+    shift: Duration = timedelta(0)
     delay: Duration | None = None
 
     @model_validator(mode="after")
@@ -96,6 +116,10 @@ class Source(_Part):
         both = sorted(self.columns.keys() & self.constants.keys())
         if both:
             raise ValueError(f"columns and constants both name {', '.join(both)}, expected one of them")
+        if self.shift and self.table in ("visits", "tags", "answers"):
+            raise ValueError(f"shift goes with tables whose rows have occurred_at, found it with {self.table}")
+        if self.tags is not None and self.table != "readings":
+            raise ValueError(f"tags goes with readings only, found it with {self.table}")
         return self
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qma_predict.data.sources import RawFile, file_id, find_files, load, parse, stamp
@@ -226,6 +226,7 @@ def test_a_cut_parquet_file_is_refused(read, tmp_path, keep):
     assert str(error.value).endswith("Expected a whole Parquet file; is it still being written?")
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_damaged_parquet_file_is_refused_or_read_but_never_a_traceback(source, data):
     content = bytearray(parquet(pa.table({"id": ["a", "b"] * 50, "v": list(range(100))})))
@@ -238,6 +239,7 @@ def test_a_damaged_parquet_file_is_refused_or_read_but_never_a_traceback(source,
     assert isinstance(raw.rows, pd.DataFrame)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_file_or_refused(source, content):
     for name in ("x.csv", "x.csv.gz", "x.parquet"):

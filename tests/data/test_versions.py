@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qma_predict.data.contract import TABLES
@@ -103,6 +103,7 @@ def taken(incoming: pd.DataFrame, existing: pd.DataFrame) -> set[tuple]:
     return {tuple(row) for row in accepted[COLUMNS].astype("object").fillna("").to_numpy()}
 
 
+@settings(deadline=None)
 @given(
     st.lists(versions, max_size=12),
     st.permutations(range(12)),
@@ -114,6 +115,7 @@ def test_the_order_of_incoming_rows_does_not_matter(incoming, order, existing):
     assert taken(frame, lake) == taken(shuffled, lake)
 
 
+@settings(deadline=None)
 @given(st.lists(versions, max_size=10), st.lists(versions, max_size=4, unique_by=lambda v: v[::2]))
 def test_what_is_taken_says_at_every_moment_what_the_plant_said(incoming, existing):
     """Worked row by row: the newest version at each hour, where the plant does not contradict itself."""

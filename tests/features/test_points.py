@@ -213,7 +213,7 @@ def test_whereabouts_is_the_visit_that_started_last_as_known_then(make_history):
             {"unit_id": "v", "product": "C", "occurred_at": "2026-03-02 06:00"},
         ],
         "visits": [
-            {"unit_id": "u", "station": "press", "machine": "P1", "started_at": "2026-03-02 07:00"},
+            {"unit_id": "u", "station": "press", "started_at": "2026-03-02 07:00", "recorded_at": "2026-03-02 10:30"},
             {"unit_id": "u", "station": "oven", "machine": "wrong", "started_at": "2026-03-02 08:00"},
             oven("u", "2026-03-02 09:00", machine="O1"),
             {"unit_id": "u", "station": "store", "started_at": "2026-03-02 10:00", "recorded_at": "2026-03-02 12:00"},

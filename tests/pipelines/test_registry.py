@@ -1,6 +1,5 @@
 """The registry, on the champion that the flow of this folder's conftest trained and logged."""
 
-import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
@@ -143,16 +142,16 @@ def test_a_model_of_types_that_nobody_trusts_is_not_logged():
         registry._trusted_types(RiskModel(Stranger(), [], []))
 
 
+@pytest.mark.proof
 def test_three_processes_may_make_the_store_at_once(tmp_path):
     home = open_home(tmp_path / "home")
-
-    def make_an_experiment(number):
-        registry._store(home).create_experiment(f"experiment {number}")
-
-    workers = [multiprocessing.get_context("fork").Process(target=make_an_experiment, args=[n]) for n in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    script = f"""
+from qma_predict.home import open_home
+from qma_predict.publish import registry
+registry._store(open_home({str(home.folder)!r})).create_experiment("made by " + __import__("sys").argv[1])
+"""
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    workers = [subprocess.Popen([*command, str(number)], stderr=subprocess.PIPE) for number in range(3)]
+    errors = [worker.communicate()[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0, 0], errors
     assert len(registry._store(home).search_experiments()) == 1 + 3

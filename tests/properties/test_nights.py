@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 import pytest
+
 from qma_predict.data.ingest import ingest
 from qma_predict.data.lake import Lake
 from qma_predict.publish.night import make_night

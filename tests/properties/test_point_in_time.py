@@ -116,15 +116,10 @@ def assert_features_do_not_see_past(frames, make, line, points, moment, seed=0):
     )
 
 
-def moments_of(frames, seed, count):
-    rng = np.random.default_rng(seed)
+def moment_of(frames, seed):
+    """A moment at which a reading was recorded, any but of the first tenth."""
     recorded = frames["readings"]["recorded_at"].sort_values()
-    return recorded.iloc[rng.integers(len(recorded) // 10, len(recorded), count)].tolist()
-
-
-@pytest.fixture(scope="module")
-def points(frames, make, line):
-    return prediction_points(make(frames).at(END), line)
+    return recorded.iloc[len(recorded) // 10 :].sample(1, random_state=seed).item()
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +135,7 @@ def few_points(few, make, line):
 
 
 def test_the_adversary_changes_a_lot_and_nothing_that_was_there(frames):
-    moment = moments_of(frames, 1, 1)[0]
+    moment = moment_of(frames, 1)
     other = scramble(frames, moment, 1)
     for name, rows in frames.items():
         columns = rows.columns.tolist()
@@ -154,9 +149,9 @@ def test_the_adversary_changes_a_lot_and_nothing_that_was_there(frames):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_features_do_not_see_past_a_moment(frames, make, line, points, seed):
-    moment = moments_of(frames, seed, 1)[0]
-    assert_features_do_not_see_past(frames, make, line, points, moment, seed)
+def test_features_do_not_see_past_a_moment(few, make, line, few_points, seed):
+    moment = moment_of(few, seed)
+    assert_features_do_not_see_past(few, make, line, few_points, moment, seed)
 
 
 def test_features_of_single_points_do_not_see_past_their_own_cutoff(few, make, line, few_points):
@@ -166,7 +161,7 @@ def test_features_of_single_points_do_not_see_past_their_own_cutoff(few, make, l
 
 
 def test_the_check_finds_a_family_that_looks_past_the_cutoff(few, make, leaking, few_points):
-    moment = moments_of(few, 0, 1)[0]
+    moment = moment_of(few, 0)
     with pytest.raises(AssertionError, match="DataFrame"):
         assert_features_do_not_see_past(few, make, leaking, few_points, moment)
     alone = few_points.iloc[[100]]
@@ -177,16 +172,15 @@ def test_the_check_finds_a_family_that_looks_past_the_cutoff(few, make, leaking,
 @pytest.mark.proof
 @pytest.mark.parametrize("seed", range(100, 140))
 def test_features_do_not_see_past_many_moments(few, make, line, few_points, seed):
-    moment = moments_of(few, seed, 1)[0]
+    moment = moment_of(few, seed)
     assert_features_do_not_see_past(few, make, line, few_points, moment, seed)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_points_and_candidates_of_a_moment_do_not_see_past_it(few, make, line, seed):
-    moment = moments_of(few, seed, 1)[0]
+    moment = moment_of(few, seed)
     found = [prediction_points(make(tables).at(END), line) for tables in (few, scramble(few, moment, seed))]
     known = [points[points["known_at"] <= moment] for points in found]
-    # a result recorded by the cutoff, but after the moment, drops a point whose grace the moment lies in: none here
     columns = ["unit_id", "cutoff", "known_at"]
     pd.testing.assert_frame_equal(*(points[columns].reset_index(drop=True) for points in known))
     there = [candidates(points, moment)[columns] for points in found]
@@ -197,9 +191,9 @@ def test_points_and_candidates_of_a_moment_do_not_see_past_it(few, make, line, s
 # Lists
 
 
-def small(line):
+def small(line, recipe="boosted_trees"):
     """The line with a backtest that four weeks suffice for."""
-    learning = line.learning.model_copy(update={"blocks": 1, "block": timedelta(days=5)})
+    learning = line.learning.model_copy(update={"blocks": 1, "block": timedelta(days=5), "recipe": recipe})
     return line.model_copy(update={"learning": learning})
 
 
@@ -266,7 +260,7 @@ def test_a_list_whose_past_changes_is_another(frames, make, line, champion):
 
 
 def test_the_order_of_rows_and_files_changes_no_byte_of_a_list_or_a_model(frames, make, line):
-    chosen = small(line)
+    chosen = small(line, recipe="logistic")
     as_of = chosen.as_of(DAY)
     lists = []
     for seed in (1, 2):
