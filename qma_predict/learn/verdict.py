@@ -121,14 +121,15 @@ def _in_words(model: str, baseline: str, metric: str, pairs: pd.DataFrame, sprea
     won, blocks = int((difference > 0).sum()), len(pairs)
     ours, theirs = float(pairs[model].mean()), float(pairs[baseline].mean())
     counts = f"ahead in {won} of {blocks} blocks"
+    interval = f"(difference {difference.mean():.2f}, 95 % interval {low:.2f} to {high:.2f})"
     if np.isnan(low):
         ending = f"not enough yet to tell: fewer than {MIN_NIGHTS} nights or {MIN_DEFECTS} known defects"
     elif low > 0:
-        ending = f"better, {counts}"
+        ending = f"better {interval}, {counts}"
     elif high < 0:
-        ending = f"worse, {counts}"
+        ending = f"worse {interval}, {counts}"
     else:
-        ending = f"not distinguishable, {counts}"
+        ending = f"not distinguishable {interval}, {counts}"
     sentence = f"{model}: {metric.replace('_', ' ')} {ours:.2f} against {theirs:.2f} of {baseline}, {ending}"
     return Verdict(
         model=model,

@@ -64,7 +64,8 @@ def test_a_model_with_a_clear_lead_over_the_best_baseline_is_better(metric):
     words = metric.replace("_", " ")
     assert found.sentence == (
         f"trees: {words} {found.model_mean:.2f} against {found.baseline_mean:.2f} of recent_rate, "
-        "better, ahead in 4 of 4 blocks"
+        f"better (difference {found.difference:.2f}, 95 % interval {found.low:.2f} to {found.high:.2f}), "
+        "ahead in 4 of 4 blocks"
     )
 
 
@@ -72,14 +73,17 @@ def test_the_same_ranking_is_not_distinguishable():
     same = result({"trees": lambda y, rng: np.arange(len(y)), "prevalence": lambda y, rng: np.arange(len(y))})
     found = verdict(same, "trees")
     assert (found.difference, found.low, found.high, found.better) == (0.0, 0.0, 0.0, False)
-    assert found.sentence.endswith("not distinguishable, ahead in 0 of 4 blocks")
+    assert found.sentence.endswith(
+        "not distinguishable (difference 0.00, 95 % interval 0.00 to 0.00), ahead in 0 of 4 blocks"
+    )
 
 
 def test_a_weaker_model_is_worse():
     found = verdict(result({"trees": signal(0.0), "prevalence": nothing, "recent_rate": signal(2.0)}), "trees")
     assert not found.better
     assert found.high < 0
-    assert "worse, ahead in 0 of 4 blocks" in found.sentence
+    assert "worse (difference -" in found.sentence
+    assert found.sentence.endswith("ahead in 0 of 4 blocks")
 
 
 @pytest.mark.parametrize("metric", ["average_precision", "precision_at_capacity", "recall_at_capacity"])
