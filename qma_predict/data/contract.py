@@ -16,6 +16,8 @@ from qma_predict.line import Source
 EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")
 """No row is older: before it, a time is a default of some device (1970, 1899, year 1)."""
 
+_SPREADSHEET_ERRORS = ("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A")
+
 
 @dataclass(frozen=True)
 class Column:
@@ -158,7 +160,7 @@ def check(raw: pd.DataFrame, source: Source, now: pd.Timestamp) -> tuple[pd.Data
     rows["occurred_at"] = occurred + pd.Timedelta(source.shift)
     if source.delay is not None:
         rows["recorded_at"] = rows["occurred_at"] + pd.Timedelta(source.delay)
-    _check_times(rows, given, now, reasons)
+    _check_times(rows, given, now + pd.Timedelta(source.shift), reasons)  # the shift is no error of the file's
     return rows[[name for name in table.schema.names if name in rows]], reasons.series(raw.index)
 
 
@@ -178,8 +180,9 @@ def columns_of(source: Source) -> tuple[Column, ...]:
     if strange:
         near = difflib.get_close_matches(strange[0], names, n=1, cutoff=0.0)
         raise SourceError(
-            f"source of {source.table}: columns, constants or values name {', '.join(strange)}, which {source.table} does not "
-            f"have. The nearest to {strange[0]} is {near[0]}; known are {', '.join(names)}."
+            f"source of {source.table}: columns, constants or values name {', '.join(strange)}, "
+            f"which {source.table} does not have. The nearest to {strange[0]} is {near[0]}; "
+            f"known are {', '.join(names)}."
         )
     return columns
 
@@ -218,6 +221,7 @@ class _Reasons:
 def _read(given: pd.Series, column: Column, source: Source, reasons: _Reasons) -> pd.Series:
     if column.kind == "text":
         result = values.texts(given)
+        reasons.add(result.isin(_SPREADSHEET_ERRORS), column.name, "an error of a spreadsheet", given)
     elif column.kind == "number":
         result, expected = values.numbers(given, source), f"not a finite number (decimal sign {source.decimal!r})"
     elif column.kind == "flag":

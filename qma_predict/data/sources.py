@@ -3,7 +3,6 @@
 import codecs
 import fnmatch
 import hashlib
-import io
 import os
 import zipfile
 from collections.abc import Callable
@@ -18,15 +17,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from qma_predict.data.contract import columns_of
 from qma_predict.data.values import tidied
+from qma_predict.data.workbook import read_sheet
 from qma_predict.errors import SourceError
 from qma_predict.line import Source
 
 T = TypeVar("T")
-
-_ROW = "row of the file"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class RawFile:
     """A file as the plant wrote it.
 
     `rows` has the plant's column names and is indexed by the record's number in the file (1 is the first
-    below the header, empty lines do not count); `broken` is indexed likewise and has `reason` and `content` of
+    below the header; empty lines do not count, but those of a sheet do); `broken` is indexed likewise and has `reason` and `content` of
     records that are not rows.
     """
 
@@ -107,7 +107,7 @@ def parse(path: Path, content: bytes, source: Source) -> RawFile:
     SourceError
         If the file as a whole cannot be read: empty, cut inside a compressed stream, of another format or encoding.
     """
-    kind = source.format or {".parquet": "parquet", ".xlsx": "xlsx"}.get(path.suffix, "csv")
+    kind = source.format or {".parquet": "parquet", ".xlsx": "xlsx"}.get(path.suffix.lower(), "csv")
     expected = {
         "parquet": "a whole Parquet file",
         "xlsx": "a whole XLSX workbook" + (f" with the sheet {source.sheet!r}" if source.sheet else ""),
@@ -120,7 +120,7 @@ def parse(path: Path, content: bytes, source: Source) -> RawFile:
             return _parse_parquet(path, content)
         if kind == "xlsx":
             return _parse_xlsx(path, content, source)
-        if path.suffix == ".gz":
+        if path.suffix.lower() == ".gz":
             content = pa.CompressedInputStream(pa.BufferReader(content), "gzip").read()
         return _parse_csv(path, content, source)
     except (pa.ArrowException, OSError, UnicodeError, ValueError, zipfile.BadZipFile) as error:
@@ -152,24 +152,31 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 def _parse_xlsx(path: Path, content: bytes, source: Source) -> RawFile:
     """First or named sheet of a workbook, its first row the header; cells as text where a column mixes kinds."""
-    sheet = pd.read_excel(
-        io.BytesIO(content), sheet_name=source.sheet or 0, header=None, dtype=object, engine="calamine"
-    )
-    if sheet.empty:
-        raise ValueError("the sheet is empty")
-    names = [str(name) for name in sheet.iloc[0]]
+    sheet = read_sheet(content, source.sheet).dropna(axis=1, how="all")
+    if sheet.iloc[0].isna().all():
+        raise ValueError("the first row of the sheet is empty, expected the header")
+    # notes beside a table stand in columns without a name
+    names = [f"(column {column + 1})" if pd.isna(name) else str(name) for column, name in sheet.iloc[0].items()]
     _refuse_repeated(path, names)
     rows = sheet.iloc[1:].set_axis(names, axis=1).dropna(how="all")
-    return RawFile(rows.apply(_one_kind), pd.DataFrame({"reason": [], "content": []}, dtype="str"))
+    typed = pd.DataFrame({name: _one_kind(rows[name], source) for name in names}, index=rows.index)
+    return RawFile(typed, pd.DataFrame({"reason": [], "content": []}, dtype="str"))
 
 
-def _one_kind(cells: pd.Series) -> pd.Series:
+def _one_kind(cells: pd.Series, source: Source) -> pd.Series:
     kinds = {type(cell) for cell in cells.dropna()}
-    if kinds <= {int, float} or kinds == {datetime} or kinds == {bool}:
+    if kinds <= {int, float}:
+        return cells.astype("float64" if float in kinds or cells.isna().any() else "int64")
+    if kinds == {datetime} or kinds == {bool}:
         return cells.infer_objects()
-    return cells.map(
-        lambda cell: cell.isoformat(" ") if isinstance(cell, datetime) else str(cell), na_action="ignore"
-    ).astype("str")
+    return cells.map(lambda cell: _written(cell, source), na_action="ignore").astype("str")
+
+
+def _written(cell: object, source: Source) -> str:
+    """A typed value as the source would write it."""
+    if isinstance(cell, datetime):
+        return cell.isoformat(" ") if source.time_format == "ISO8601" else cell.strftime(source.time_format)
+    return str(cell).replace(".", source.decimal) if isinstance(cell, float) else str(cell)
 
 
 def cells_of(raw: RawFile, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -192,15 +199,25 @@ def cells_of(raw: RawFile, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
     place = pd.DataFrame({"row": raw.rows.index.astype("int64"), "column": ""})
     if source.tags is None:
         return rows, place
-    named = set(source.columns.values())
+    named = {source.columns.get(column.name, column.name) for column in columns_of(source)} - {"tag", "value"}
     tags = [name for name in rows if fnmatch.fnmatchcase(str(name), source.tags) and name not in named]
     if not tags:
         raise SourceError(f"no column fits tags = {source.tags!r}. Found: {', '.join(map(str, rows.columns))}.")
-    numbered = rows.assign(**{_ROW: place["row"]})
-    others = [name for name in numbered if name not in tags]
-    cells = numbered.melt(id_vars=others, value_vars=tags, var_name="tag", value_name="value")
-    cells = cells[tidied(cells["value"]).notna()].reset_index(drop=True)
-    return cells.drop(columns=_ROW), pd.DataFrame({"row": cells[_ROW], "column": cells["tag"]})
+    cells = _in_one([rows[tag] for tag in tags], source)
+    present = tidied(cells).notna().to_numpy()
+    at = np.tile(np.arange(len(rows)), len(tags))[present]
+    others = rows.drop(columns=[*tags, "tag", "value"], errors="ignore").iloc[at].reset_index(drop=True)
+    tag = pd.Series(np.repeat(np.array(tags, dtype=object), len(rows))[present], dtype="str")
+    cells = cells[present].reset_index(drop=True)
+    return others.assign(tag=tag, value=cells), pd.DataFrame({"row": place["row"].to_numpy()[at], "column": tag})
+
+
+def _in_one(columns: list[pd.Series], source: Source) -> pd.Series:
+    """One column below the other; as the source would write them where not all are numbers."""
+    number = [is_numeric_dtype(column.dtype) and not is_bool_dtype(column.dtype) for column in columns]
+    if any(number) and not all(number):
+        columns = [one.map(lambda cell: _written(cell, source), na_action="ignore").astype("str") for one in columns]
+    return pd.concat(columns, ignore_index=True)
 
 
 def _parse_csv(path: Path, content: bytes, source: Source) -> RawFile:

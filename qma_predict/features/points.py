@@ -15,7 +15,7 @@ from qma_predict.line import Line
 
 
 def prediction_points(history: History, line: Line) -> pd.DataFrame:
-    """Units that left the prediction station, as known at the history's `as_of`.
+    """Units that left the prediction station and whose cutoff has come, as known at the history's `as_of`.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def prediction_points(history: History, line: Line) -> pd.DataFrame:
     ends = first.select("unit_id", "ended_at", "recorded_at")
     judged = ends.left_join(_gate_results(history, line), "unit_id").drop("unit_id_right")
     left = judged.left_join(_leaving(history, line), "unit_id").drop("unit_id_right")
-    return _dated(left.to_pandas(), line)
+    return _dated(left.to_pandas(), line, history.as_of)
 
 
 def _gate_results(history: History, line: Line) -> ir.Table:
@@ -59,7 +59,7 @@ def _leaving(history: History, line: Line) -> ir.Table:
     return visits.group_by("unit_id").agg(left_at=_.recorded_at.min())
 
 
-def _dated(found: pd.DataFrame, line: Line) -> pd.DataFrame:
+def _dated(found: pd.DataFrame, line: Line, as_of: pd.Timestamp) -> pd.DataFrame:
     cutoff = found["ended_at"] + pd.Timedelta(line.prediction.grace)
     points = pd.DataFrame(
         {
@@ -72,7 +72,10 @@ def _dated(found: pd.DataFrame, line: Line) -> pd.DataFrame:
         }
     )
     known_already = found["result_at"] <= cutoff
-    points = points[~known_already].sort_values(["cutoff", "unit_id"], ignore_index=True)
+    # before its cutoff, more of a unit may still become known
+    points = points[~known_already & (points["known_at"] <= as_of)].sort_values(
+        ["cutoff", "unit_id"], ignore_index=True
+    )
     points["night"] = first_nights(points["known_at"], points["open_until"], line)
     points.attrs["already_known"] = int(known_already.sum())
     return points

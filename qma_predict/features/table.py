@@ -32,13 +32,14 @@ def feature_table(history: History, points: pd.DataFrame, line: Line) -> pd.Data
         Columns sorted by name; numbers as float32, names of things as str. Features without any value are left
         out; a missing value means that nothing was known.
     """
+    families = [family(name, line.file) for name in line.learning.families]
     numbered = points[["unit_id", "cutoff"]].astype({"unit_id": "str"}).reset_index(drop=True)
     numbered["point"] = np.arange(len(points), dtype=np.int64)
     columns: dict[str, np.ndarray] = {}
     for start in range(0, len(points), POINTS_AT_ONCE):
         some = ibis.memtable(numbered.iloc[start : start + POINTS_AT_ONCE])
-        for name in line.learning.families:
-            rows = family(name).compute(history, some, line)
+        for one in families:
+            rows = one.compute(history, some, line)
             for batch in rows.to_pyarrow_batches(chunk_size=_ROWS_AT_ONCE):
                 _scatter(batch, columns, len(points))
     index = pd.Index(numbered["unit_id"], name="unit_id")

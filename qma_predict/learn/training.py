@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from sklearn.base import BaseEstimator
 
-from qma_predict.errors import NotEnoughData
+from qma_predict.errors import LineError, NotEnoughData
 from qma_predict.learn.backtest import Backtest, backtest
 from qma_predict.learn.baselines import BASELINES, make_baseline
 from qma_predict.learn.dataset import Dataset
-from qma_predict.learn.recipes import make_recipe
+from qma_predict.learn.recipes import RECIPES, make_recipe
 from qma_predict.learn.risk_model import RiskModel
 from qma_predict.learn.splits import RollingOriginSplit
 from qma_predict.learn.verdict import Verdict, verdict
@@ -44,10 +44,14 @@ def train(dataset: Dataset) -> Training:
 
     Raises
     ------
+    LineError
+        If the line names a recipe that there is not.
     NotEnoughData
         If the history is too short for the backtest, or holds no defect or no good unit.
     """
     line, recipe = dataset.line, dataset.line.learning.recipe
+    if recipe not in RECIPES:
+        raise LineError(f"{line.file}: learning.recipe: no recipe {recipe!r}. Expected one of {', '.join(RECIPES)}.")
     contestants = {recipe: make_recipe(recipe, random_state=line.learning.seed)}
     contestants |= {name: make_baseline(name) for name in BASELINES}
     known = dataset.y.dropna()

@@ -120,6 +120,8 @@ class Source(_Part):
             raise ValueError(f"shift goes with tables whose rows have occurred_at, found it with {self.table}")
         if self.tags is not None and self.table != "readings":
             raise ValueError(f"tags goes with readings only, found it with {self.table}")
+        if self.tags is not None and {"tag", "value"} & (self.columns.keys() | self.constants.keys()):
+            raise ValueError("tags stands for tag and value, expected neither of them under columns or constants")
         return self
 
 
@@ -139,6 +141,7 @@ class Line(_Part):
     learning: Learning = Learning()
     sources: Annotated[tuple[Source, ...], Some]
     _digest: str = PrivateAttr(default="")
+    _file: str = PrivateAttr(default="line.toml")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -160,6 +163,11 @@ class Line(_Part):
     def digest(self) -> str:
         """SHA-256 of the text of `line.toml`."""
         return self._digest
+
+    @property
+    def file(self) -> str:
+        """Path of `line.toml`, for messages."""
+        return self._file
 
     def as_of(self, business_date: date) -> datetime:
         """Moment [UTC] as which the list of a business date is made.

@@ -47,6 +47,7 @@ def load_line(line: str | Path, environ: Mapping[str, str] | None = None) -> Lin
         raise _all_wrong(file, [_explain(item) for item in error.errors(include_url=False)]) from error
     resolved = parsed.model_copy(update={"sources": _resolve(file, parsed, os.environ if environ is None else environ)})
     resolved._digest = hashlib.sha256(text).hexdigest()
+    resolved._file = str(file)
     return resolved
 
 

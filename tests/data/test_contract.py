@@ -262,8 +262,8 @@ def test_a_mapping_of_what_the_table_does_not_have_is_told_with_the_nearest(kind
     with pytest.raises(SourceError) as error:
         columns_of(readings(**{kind: {"valu": "v", "zone": "z"}}))
     assert str(error.value) == (
-        "source of readings: columns, constants or values name valu, zone, which readings does not have. The nearest to "
-        "valu is value; known are unit_id, station, tag, occurred_at, value."
+        "source of readings: columns, constants or values name valu, zone, which readings does not have. The nearest "
+        "to valu is value; known are unit_id, station, tag, occurred_at, value."
     )
 
 

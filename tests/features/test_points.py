@@ -35,6 +35,12 @@ def test_the_cutoff_is_the_end_of_the_stay_plus_grace(make_history, tiny_line):
     assert (points.dtypes[["cutoff", "known_at", "open_until"]] == "datetime64[us, UTC]").all()
 
 
+@pytest.mark.parametrize(("as_of", "points"), [("2026-03-02 09:14:59", 0), ("2026-03-02 09:15", 1)])
+def test_a_unit_whose_cutoff_is_still_to_come_is_no_point_yet(make_history, tiny_line, as_of, points):
+    history = make_history({"visits": [oven("u", "2026-03-02 09:00")]})
+    assert len(prediction_points(history.at(utc(as_of)), tiny_line)) == points
+
+
 def test_a_later_correction_of_the_end_moves_no_cutoff(make_history, tiny_line):
     first = oven("u", "2026-03-02 09:00", recorded_at="2026-03-02 09:05")
     visits = [oven("u", "2026-03-02 08:30", recorded_at="2026-03-02 10:00"), first]

@@ -22,8 +22,8 @@ import ibis.expr.types as ir
 from qma_predict.errors import LineError
 
 
-def family(name: str) -> ModuleType:
-    """Module of a family.
+def family(name: str, file: str = "line.toml") -> ModuleType:
+    """Module of a family that a line's `file` names.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def family(name: str) -> ModuleType:
     """
     names = sorted(module.name for module in iter_modules(__path__))
     if name not in names:
-        raise LineError(f"learning.families: no family {name!r}. Expected some of {', '.join(names)}.")
+        raise LineError(f"{file}: learning.families: no family {name!r}. Expected some of {', '.join(names)}.")
     return import_module(f"{__name__}.{name}")
 
 
