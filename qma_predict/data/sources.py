@@ -33,9 +33,9 @@ T = TypeVar("T")
 class RawFile:
     """A file as the plant wrote it.
 
-    `rows` has the plant's column names and is indexed by the record's number in the file (1 is the first
-    below the header; empty lines do not count, but those of a sheet do); `broken` is indexed likewise and has `reason` and `content` of
-    records that are not rows.
+    `rows` has the plant's column names and is indexed by the record's number in the file (1 is the first below the
+    header; empty lines do not count, but those of a sheet do); `broken` is indexed likewise and has `reason` and
+    `content` of records that are not rows.
     """
 
     rows: pd.DataFrame
