@@ -10,13 +10,17 @@ if TYPE_CHECKING:
 
 
 def of_ingest(done: "Ingested") -> str:
-    """Counts by table, then what could not be read."""
+    """Counts by table, then the first rows that were refused, then what could not be read."""
     if not done.files:
         lines = ["nothing new"]
     else:
         lines = [f"{'table':<12}{'files':>7}{'rows in':>13}{'accepted':>13}{'duplicates':>12}{'quarantined':>13}"]
         tables = list(dict.fromkeys(file.table for file in done.files))
         lines += [_row(table, [file for file in done.files if file.table == table]) for table in tables]
+    lines += [f"quarantined: {row}" for row in done.refused]
+    more = sum(file.quarantined for file in done.files) - len(done.refused)
+    if more > 0:
+        lines.append(f"quarantined: {more:,} rows more, all in the lake's table quarantine")
     return "\n".join(lines + [f"not read: {problem}" for problem in done.problems])
 
 

@@ -24,6 +24,9 @@ from qma_predict.line import Line, Source
 
 log = logging.getLogger(__name__)
 
+SHOWN = 10
+"""Quarantined rows that an ingest tells by themselves."""
+
 _PLACE = ["file_id", "row", "column"]
 
 BATCH_ROWS = 2_000_000
@@ -52,10 +55,13 @@ class Ingested:
         The files that were new.
     problems : tuple of str
         Sources and files that could not be read; nothing of them was taken, and they are tried again next time.
+    refused : tuple of str
+        The first few quarantined rows, with file, row and reason; all are in the lake's table `quarantine`.
     """
 
     files: tuple[Counts, ...]
     problems: tuple[str, ...]
+    refused: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,22 @@ def ingest(line: Line, lake: Lake, *, as_of: datetime, now: datetime) -> Ingeste
             done += _write(lake, source, batch, moment)
     if problems:
         lake.append("problems", pd.DataFrame(problems, columns=["table", "problem"]).assign(ingested_at=moment))
-    return Ingested(tuple(done), tuple(problem for _, problem in problems))
+    return Ingested(tuple(done), tuple(problem for _, problem in problems), _first_refused(lake, done))
+
+
+def _first_refused(lake: Lake, done: list[Counts]) -> tuple[str, ...]:
+    """Where and why rows of these files were refused, for the first few."""
+    paths = {counts.path for counts in done if counts.quarantined}
+    if not paths:
+        return ()
+    rows = lake.read("quarantine")
+    rows = rows[rows["path"].isin(paths)].sort_values(["path", "row", "column"]).head(SHOWN)
+    places = (
+        rows["row"].astype("str").where(rows["column"] == "", rows["row"].astype("str") + ", column " + rows["column"])
+    )
+    return tuple(
+        f"{path}, row {place}: {why}" for path, place, why in zip(rows["path"], places, rows["reason"], strict=True)
+    )
 
 
 def _new_files(

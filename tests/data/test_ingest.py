@@ -80,7 +80,9 @@ def test_every_row_of_a_file_is_accepted_a_duplicate_or_quarantined(take, plant,
 
 def test_a_quarantined_row_says_why_and_where_it_came_from(take, plant, lake):
     file = write(plant / "m-1.csv", row("u1"), "u3,L1", row(""), row("u4", "steel"), row("u4", "brass"))
-    take()
+    done = take()
+    assert len(done.refused) == 4
+    assert done.refused[1] == f"{file}, row 3: unit_id: missing"
     quarantine = lake.read("quarantine").sort_values("row")
     assert quarantine["row"].tolist() == [2, 3, 4, 5]
     assert set(quarantine["path"]) == {str(file)}
