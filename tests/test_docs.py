@@ -43,7 +43,9 @@ def test_every_command_has_a_line_of_help_and_an_example(command):
 def test_every_target_of_make_has_a_line_of_help():
     makefile = (ROOT / "Makefile").read_text()
     phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split()
-    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert {line.split()[1] for line in told.splitlines()} == set(phony)
     assert {"demo", "test", "proofs", "lint", "format", "lock", "clean"} <= set(phony)
 
