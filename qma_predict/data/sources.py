@@ -221,8 +221,9 @@ def _in_one(columns: list[pd.Series], source: Source) -> pd.Series:
 
 
 def _parse_csv(path: Path, content: bytes, source: Source) -> RawFile:
+    text = content.decode(source.encoding)  # of a broken row that is no text, Arrow would tell nobody
     if codecs.lookup(source.encoding).name != "utf-8":
-        content = content.decode(source.encoding).encode()
+        content = text.encode()
     if not content.endswith(b"\n"):
         content += b"\n"  # else Arrow takes a header alone for an empty file
     broken: list[tuple[int, str, str]] = []

@@ -239,6 +239,11 @@ def test_a_damaged_parquet_file_is_refused_or_read_but_never_a_traceback(source,
     assert isinstance(raw.rows, pd.DataFrame)
 
 
+def test_a_broken_row_that_is_no_text_is_not_lost(source):
+    with pytest.raises(SourceError, match=r"x\.csv: cannot be read: 'utf-8' codec can't decode byte 0xa1"):
+        parse(Path("x.csv"), b"a,b\n1,2\n\xa1,1,2\n", source())
+
+
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_file_or_refused(source, content):
