@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -73,6 +73,35 @@ def simulate(
 
         write_plant(make(days=days, units_per_day=units_per_day, seed=seed), folder)
         typer.echo(f"{folder}: written. Next: QMA_DATA={folder} qma ingest demo")
+
+
+@app.command(epilog="Example: qma init /data/exports --line pumps")
+def init(
+    folder: Annotated[Path, typer.Argument(help="A folder with the plant's files: CSV, Parquet, XLSX.")],
+    line: Annotated[str, typer.Option(help="Name of the line; that of the folder by default.")] = "",
+    to: Annotated[Path | None, typer.Option(help="Folder for the line.toml; models/NAME by default.")] = None,
+) -> None:
+    """Draft a line.toml for a folder of files, with the evidence for each guess."""
+    with _in_words():
+        from qma_predict.data.draft import line_name, write_draft
+
+        name = line_name(line or folder.resolve().name)
+        file = write_draft(folder, to or Path("models") / name, name)
+        typer.echo(report.of_draft(file))
+
+
+@app.command(epilog="Example: qma check demo")
+def check(line: LINE) -> None:
+    """Say what an ingest would accept and what is suspicious, without writing anything."""
+    with _in_words():
+        from qma_predict.data.survey import survey
+        from qma_predict.line import load_line
+
+        logging.getLogger("qma_predict").setLevel(logging.WARNING)
+        found = survey(load_line(line), now=datetime.now(UTC))
+        typer.echo(report.of_survey(found))
+        if not found.useful:
+            raise typer.Exit(SourceError.exit_code)
 
 
 @app.command(epilog="Example: qma ingest demo")

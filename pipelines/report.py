@@ -1,11 +1,15 @@
 """What the commands say at the end, in words."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pipelines.demo import Demo
     from qma_predict.data.ingest import Counts, Ingested
+    from qma_predict.data.survey import Survey
     from qma_predict.publish.registry import Model
 
 
@@ -30,13 +34,69 @@ def _row(table: str, files: Iterable["Counts"]) -> str:
     return f"{table:<12}{len(files):>7,}{sums[0]:>13,}{sums[1]:>13,}{sums[2]:>12,}{sums[3]:>13,}"
 
 
+def of_draft(file: Path) -> str:
+    """How much of a draft a person must look at, and what comes next."""
+    checks = file.read_text(encoding="utf-8").count("# CHECK")
+    return f"{file}: written, {checks} lines marked CHECK to look at. Next: qma check {file.parent}"
+
+
+_HEADS = {"blocks": "Mend first:", "look": "Look at:", "note": "Note:"}
+
+
+def of_survey(found: "Survey") -> str:
+    """What blocks, then the counts, then what is suspicious."""
+    suspicious = [_findings(found, "look"), _findings(found, "note")]
+    parts = [_findings(found, "blocks"), _tables(found), _fit(found), *suspicious]
+    if not found.of("blocks") and not found.of("look"):
+        parts.append(f"Nothing suspicious found. Next: qma ingest {found.line}")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _findings(found: "Survey", weight: str) -> str:
+    told = [one for one in found.findings if one.weight == weight]
+    lines = [line for one in told for line in (f"  {one.kind}: {one.what}", f"    -> {one.do}")]
+    return "\n".join([_HEADS[weight], *lines]) if lines else ""
+
+
+def _tables(found: "Survey") -> str:
+    lines = [f"{'table':<12}{'files':>7}{'rows in':>13}{'accepted':>13}{'duplicates':>12}{'quarantined':>13}"]
+    for row in found.tables.itertuples():
+        counts = f"{row.rows:>13,}{row.accepted:>13,}{row.duplicates:>12,}{row.quarantined:>13,}"
+        lines.append(f"{row.table:<12}{row.files:>7,}{counts}")
+    return "\n".join(lines)
+
+
+def _fit(found: "Survey") -> str:
+    """Join coverage, labels and lags."""
+    lines = [f"  {row.what}: {row.matched:,} of {row.of:,}" for row in found.coverage.itertuples()]
+    said = found.labels.iloc[0]
+    lines.append(
+        f"  labels of {said['units']:,} units: {said['defects']:,} defects, {said['good']:,} good, "
+        f"{said['missing']:,} missing"
+    )
+    head = f"{'recorded after it happened':<28}{'median':>14}{'95 %':>14}{'longest':>16}{'after the cutoff':>26}"
+    lines += ["", head]
+    for row in found.clocks.itertuples():
+        late = f"{row.late:,} of {row.of:,}" if row.of else ""
+        spans = f"{_span(row.median):>14}{_span(row.p95):>14}{_span(row.longest):>16}"
+        lines.append(f"  {row.table:<26}{spans}{late:>26}")
+    return "\n".join(["What fits together:", *lines])
+
+
+def _span(span: "pd.Timedelta") -> str:
+    days, rest = divmod(round(span.total_seconds()), 86400)
+    clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
+    return f"{days} d {clock}" if days else clock
+
+
 def of_model(model: "Model") -> str:
-    """What the champion is, and why."""
+    """What the champion is, and why; and which features looked like leaks."""
+    leaks = f"look like leaks: {model.leaks}; the evidence is in leaks.csv of the run\n" if model.leaks else ""
     return (
         f"champion of {model.line}: v{model.version}, {model.contestant}, "
         f"trained with what was known at {model.as_of:%Y-%m-%d %H:%M} UTC\n"
         f"backtest: {model.finding}\n"
-        f"MLflow run {model.run_id}"
+        f"{leaks}MLflow run {model.run_id}"
     )
 
 

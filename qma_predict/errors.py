@@ -9,7 +9,8 @@
     |-- LakeError          a table of the lake is damaged or not what was pinned
     |-- NotEnoughData      too few units, labels or days for what was asked
     |-- ModelError         no champion, or a model that is not what it was
-    `-- PublicationError   a list cannot be published, or a published one is damaged
+    |-- PublicationError   a list cannot be published, or a published one is damaged
+    `-- Leakage            a feature saw what was recorded after its unit's cutoff
 
 Every message says where, what was found, what was expected and what to do. The command line prints it
 without a traceback and exits with the class's ``exit_code``.
@@ -62,3 +63,9 @@ class PublicationError(QmaError):
     """A list cannot be published, or a published one is damaged."""
 
     exit_code = 9
+
+
+class Leakage(QmaError, AssertionError):
+    """A feature saw what was recorded after its unit's cutoff; for pytest, a failed assertion."""
+
+    exit_code = 10

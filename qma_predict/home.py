@@ -15,7 +15,7 @@ from qma_predict.errors import HomeError
 _UNUSABLE = re.compile(r"[\[\]|^\\]|%[0-9a-fA-F]{2}")
 """What deltalake 1.6 takes for a part of an address, and then panics or looks elsewhere."""
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout below. A home of a newer format is refused rather than misread."""
 
 

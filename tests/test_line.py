@@ -54,6 +54,12 @@ def read(tmp_path):
     return read
 
 
+def test_costs_are_optional_and_one_currency(read):
+    assert read().costs.escape is None
+    costs = read(("[candidates]", "[costs]\nescape = 400\ninspection = 2.5\n[candidates]")).costs
+    assert (costs.escape, costs.inspection, costs.false_alarm) == (400.0, 2.5, 0.0)
+
+
 def problems(error: pytest.ExceptionInfo[LineError], folder: Path) -> list[str]:
     first, *rest = str(error.value).split("\n")
     assert first == f"{folder / 'line.toml'}:"
@@ -83,7 +89,7 @@ WRONG = {
     "unknown section": (
         ("[candidates]", "[gait]\na = 1\n[candidates]"),
         "gait: unknown key. The nearest known key is 'gate'; known are name, title, plant, timezone, route, variables, "
-        "prediction, gate, candidates, list, learning, sources.",
+        "units, prediction, gate, candidates, list, learning, costs, sources.",
     ),
     "missing key": (("capacity = 40\n", ""), "list.capacity: missing. It is required."),
     "missing section": (
@@ -129,6 +135,18 @@ WRONG = {
         ('"05:00"', '"24:00"'),
         "list.as_of: found '24:00', expected a local time of day such as \"05:00\".",
     ),
+    "cost of an escape without that of a check": (
+        ("[candidates]", "[costs]\nescape = 100\n[candidates]"),
+        "costs: found a table, expected both or none of escape and inspection.",
+    ),
+    "negative cost": (
+        ("[candidates]", "[costs]\nescape = -1\ninspection = 2\n[candidates]"),
+        "costs.escape: found -1, expected greater than or equal to 0.",
+    ),
+    "unknown cost": (
+        ("[candidates]", "[costs]\nscrap = 1\n[candidates]"),
+        "costs.scrap: unknown key. The nearest known key is 'escape'; known are escape, inspection, false_alarm.",
+    ),
     "capacity of nothing": (("= 40", "= 0"), "list.capacity: found 0, expected greater than or equal to 1."),
     "capacity of a half": (("= 40", "= 40.5"), "list.capacity: found 40.5, expected a whole number."),
     "capacity of true": (("= 40", "= true"), "list.capacity: found true, expected a whole number."),
@@ -148,7 +166,7 @@ WRONG = {
     "table": (
         ('"units"', '"unit"'),
         "sources[0].table: found 'unit', expected 'units', 'visits', 'readings', 'tags', 'materials', 'events', "
-        "'inspections' or 'answers'.",
+        "'inspections', 'agreement' or 'answers'.",
     ),
     "separator": (
         ('delay = "10 min"', 'delay = "10 min"\nseparator = "::"'),
@@ -164,11 +182,13 @@ WRONG = {
     ),
     "time format": (
         ('delay = "10 min"', 'delay = "10 min"\ntime_format = "%d.%m.%Q"'),
-        'sources[0].time_format: found \'%d.%m.%Q\', expected "ISO8601" or directives such as "%d.%m.%Y %H:%M:%S".',
+        'sources[0].time_format: found \'%d.%m.%Q\', expected "ISO8601", "epoch ms" or directives such as '
+        '"%d.%m.%Y %H:%M:%S".',
     ),
     "time format that guesses": (
         ('delay = "10 min"', 'delay = "10 min"\ntime_format = "mixed"'),
-        'sources[0].time_format: found \'mixed\', expected "ISO8601" or directives such as "%d.%m.%Y %H:%M:%S".',
+        'sources[0].time_format: found \'mixed\', expected "ISO8601", "epoch ms" or directives such as '
+        '"%d.%m.%Y %H:%M:%S".',
     ),
     "no second clock": (
         ('delay = "10 min"', ""),
@@ -187,6 +207,49 @@ WRONG = {
         ),
         "sources[0]: columns and constants both name product, expected one of them.",
     ),
+    "neither files nor a database": (
+        ('path = "${DATA}/units-*.csv"\n', ""),
+        "sources[0]: expected one of two: path (files), or url and query (a database).",
+    ),
+    "files and a database": (
+        ('delay = "10 min"', 'delay = "10 min"\nurl = "sqlite://"\nquery = "select 1"'),
+        "sources[0]: expected one of two: path (files), or url and query (a database).",
+    ),
+    "a database without a query": (
+        ('path = "${DATA}/units-*.csv"', 'url = "sqlite:///mes.db"'),
+        "sources[0]: expected one of two: path (files), or url and query (a database).",
+    ),
+    "habits of files for a database": (
+        ('path = "${DATA}/units-*.csv"', 'url = "sqlite:///mes.db"\nquery = "select 1"\nseparator = ";"\nskip = 2'),
+        "sources[0]: skip, separator goes with path (files), found it with url.",
+    ),
+    "a watermark that no query compares with": (
+        ('path = "${DATA}/units-*.csv"', 'url = "sqlite:///mes.db"\nquery = "select 1"\nwatermark = "id"'),
+        'sources[0]: watermark goes with a query that compares with it, such as "... where id >= :watermark".',
+    ),
+    "a footer that is no pattern": (
+        ('delay = "10 min"', 'delay = "10 min"\nfooter = "(Total"'),
+        "sources[0].footer: found '(Total', expected a regular expression such as \"^Total\" "
+        "(missing ), unterminated subpattern at position 0).",
+    ),
+    "columns of nothing": (
+        ('delay = "10 min"', 'delay = "10 min"\ncolumns = { occurred_at = ["Date", 7] }'),
+        "sources[0].columns.occurred_at: found ['Date', 7], expected the name of a column, or several such as "
+        '["Date", "Time"].',
+    ),
+    "a rule that there is not": (
+        ('delay = "10 min"', 'delay = "10 min"\nnormalise = { unit_id = ["upper", "trim"] }'),
+        'sources[0].normalise.unit_id[1]: found \'trim\', expected "upper", "lower", "remove blanks", "remove signs", '
+        '"remove leading zeros", "remove prefix SN-", "remove suffix -A", "add prefix M" or "pad 6".',
+    ),
+    "a unit that there is not": (
+        ('variables = ["DATA"]', 'variables = ["DATA"]\nunits = { "cast.temperature" = "warm" }'),
+        'units.cast.temperature: found \'warm\', expected a unit of measure such as "degC", "bar", "mm" or "1/min".',
+    ),
+    "units of what is no reading": (
+        ('delay = "10 min"', 'delay = "10 min"\nunits = { "temperature" = "degF" }'),
+        "sources[0]: units goes with readings only, found it with units.",
+    ),
     "prediction off the route": (
         ('after = "wash"', 'after = "paint"'),
         "prediction.after: found 'paint', expected a station of route",
@@ -194,6 +257,10 @@ WRONG = {
     "leaving on the route": (
         ('["shipping"]', '["mill"]'),
         "candidates.leave_at: found mill, expected stations that are not on the route",
+    ),
+    "a code that is void and disputed": (
+        ('maturity = "5 d"', 'maturity = "5 d"\nvoid = ["X1", "X2"]\ndisputed = ["X2"]'),
+        "gate: void and disputed both name X2, expected one of them",
     ),
     "variable that is not listed": (
         ('["DATA"]', '["QMA_DATA"]'),
@@ -231,6 +298,24 @@ def test_all_variables_that_are_not_set_are_told_at_once(read, tmp_path):
         f"sources[0].path: the environment variable {name} is not set, expected the folder that holds the data."
         for name in ("DATA", "SHIFT")
     ]
+
+
+def test_variables_are_replaced_in_urls_and_queries_and_quoted_for_sql(read):
+    database = ('path = "${DATA}/units-*.csv"', 'url = "${DB}"\nquery = "select * from \'${DATA}/u.csv\'"')
+    environ = {"DB": "postgresql://reader:secret@db/mes", "DATA": "/srv/o'neill"}
+    [source] = read(database, ('["DATA"]', '["DATA", "DB"]'), environ=environ).sources
+    assert source.url == "postgresql://reader:secret@db/mes"
+    assert source.query == "select * from '/srv/o''neill/u.csv'"
+    assert source.place == "postgresql://reader:***@db/mes"
+
+
+def test_a_url_is_no_relative_path(read):
+    assert read(("${DATA}/", "s3://plant/")).sources[0].path == "s3://plant/units-*.csv"
+
+
+def test_local_times_of_a_source_are_those_of_the_line_unless_it_says_otherwise(read):
+    assert read().sources[0].timezone == "Europe/Berlin"
+    assert read(('delay = "10 min"', 'delay = "10 min"\ntimezone = "UTC"')).sources[0].timezone == "UTC"
 
 
 def test_variables_are_replaced_in_paths(read):

@@ -1,17 +1,22 @@
 """The contract: the tables a plant's data must fit, and what is wrong with a row that does not."""
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from qma_predict.data import values
+from qma_predict.data.kept_units import keep_units
+from qma_predict.data.names import normalised
+from qma_predict.data.reasons import Reasons
 from qma_predict.data.values import TIME
 from qma_predict.errors import SourceError
 from qma_predict.line import Source
+from qma_predict.line.kinds import EPOCHS
 
 EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")
 """No row is older: before it, a time is a default of some device (1970, 1899, year 1)."""
@@ -65,9 +70,12 @@ TABLES: dict[str, Table] = {
         (_key("unit_id"), _key("station"), _key("started_at", "time"), Column("machine"), Column("ended_at", "time")),
         happened=("ended_at", "started_at"),
     ),
-    "readings": Table(
-        ("unit_id", "station", "tag", "occurred_at"),
-        (_key("unit_id"), _key("station"), _key("tag"), _OCCURRED, Column("value", "number", required=True)),
+    "readings": Table(  # of a unit at a station, or of a machine
+        ("unit_id", "machine", "station", "tag", "occurred_at"),
+        (
+            *(Column("unit_id"), Column("machine"), Column("station"), _key("tag"), _OCCURRED),
+            Column("value", "number", required=True),
+        ),
     ),
     "tags": Table(
         ("station", "tag", "product", "valid_from"),
@@ -99,6 +107,13 @@ TABLES: dict[str, Table] = {
             *(Column("code"), Column("reason"), Column("probability", "number")),
         ),
     ),
+    "agreement": Table(  # a study of the inspectors: units whose true state is known, judged by several, several times
+        ("unit_id", "characteristic", "inspector", "trial"),
+        (
+            *(_key("unit_id"), Column("characteristic"), _key("inspector"), _key("trial"), _OCCURRED),
+            *(Column("passed", "flag", required=True), Column("reference", "flag")),
+        ),
+    ),
     "answers": Table(
         ("list_id", "unit_id", "answered_at"),
         (_key("list_id"), _key("unit_id"), _key("answered_at", "time"), Column("code"), Column("text")),
@@ -107,7 +122,9 @@ TABLES: dict[str, Table] = {
 }
 
 
-def check(raw: pd.DataFrame, source: Source, now: pd.Timestamp) -> tuple[pd.DataFrame, pd.Series]:
+def check(
+    raw: pd.DataFrame, source: Source, now: pd.Timestamp, units: Mapping[str, str] = MappingProxyType({})
+) -> tuple[pd.DataFrame, pd.Series]:
     """Rows of a file as the table of its source wants them, and what is wrong with each.
 
     Parameters
@@ -118,6 +135,9 @@ def check(raw: pd.DataFrame, source: Source, now: pd.Timestamp) -> tuple[pd.Data
         Table, mapping, zone, decimal sign and delay.
     now : Timestamp, UTC
         Our clock; a time more than a day later is impossible.
+    units : mapping, optional
+        Pattern of `station.tag` to the unit in which the line keeps it. Numbers whose unit the source gives are
+        converted to it; a station that is not known is empty.
 
     Returns
     -------
@@ -138,14 +158,21 @@ def check(raw: pd.DataFrame, source: Source, now: pd.Timestamp) -> tuple[pd.Data
     """
     table, columns = TABLES[source.table], columns_of(source)
     theirs = _their_names(raw, source)
-    reasons = _Reasons(len(raw))
+    reasons = Reasons(len(raw))
     given, rows = {}, pd.DataFrame(index=raw.index)
     for column in columns:
         if column.name in theirs:
-            given[column.name] = values.replaced(raw[theirs[column.name]], source.values.get(column.name, {}))
+            written = values.joined([raw[name] for name in theirs[column.name]], source)
         else:
-            given[column.name] = pd.Series(source.constants.get(column.name), index=raw.index, dtype="str")
-        rows[column.name] = _read(given[column.name], column, source, reasons)
+            written = pd.Series(source.constants.get(column.name), index=raw.index, dtype="str")
+        given[column.name] = values.replaced(written, source.values.get(column.name, {}))
+        if column.name == "passed" and _is_told_by_limits(source, theirs):
+            continue
+        rows[column.name] = _read(given[column.name], column, source, column.name in table.key, reasons)
+    if source.table == "readings":
+        _check_identity(rows, reasons)
+    if "passed" in given and "passed" not in rows:
+        rows["passed"] = _passed(rows, given, reasons)
     if "ended_at" in rows:
         backwards = rows["ended_at"] < rows["started_at"]
         rows["ended_at"] = rows["ended_at"].mask(
@@ -160,6 +187,7 @@ def check(raw: pd.DataFrame, source: Source, now: pd.Timestamp) -> tuple[pd.Data
     rows["occurred_at"] = occurred + pd.Timedelta(source.shift)
     if source.delay is not None:
         rows["recorded_at"] = rows["occurred_at"] + pd.Timedelta(source.delay)
+    keep_units(rows, source, units, reasons)
     _check_times(rows, given, now + pd.Timedelta(source.shift), reasons)  # the shift is no error of the file's
     return rows[[name for name in table.schema.names if name in rows]], reasons.series(raw.index)
 
@@ -167,68 +195,84 @@ def check(raw: pd.DataFrame, source: Source, now: pd.Timestamp) -> tuple[pd.Data
 def columns_of(source: Source) -> tuple[Column, ...]:
     """Columns that a source's files may have: those of its table, and `recorded_at` unless a delay stands for it.
 
+    Readings also have `unit` where the source maps it; it is no column of the lake.
+
     Raises
     ------
     SourceError
-        If the mapping names a column that the table does not have.
+        If the mapping names a column that the table does not have, or rules for names one that is no text.
     """
     columns = TABLES[source.table].columns
+    mapped = source.columns.keys() | source.constants.keys()
+    if source.table == "readings" and "unit" in mapped:
+        columns = (*columns, Column("unit"))
     if source.delay is None:
         columns = (*columns, _key("recorded_at", "time"))
     names = [column.name for column in columns]
-    strange = sorted((source.columns.keys() | source.constants.keys() | source.values.keys()) - set(names))
+    strange = sorted((mapped | source.values.keys() | source.normalise.keys()) - set(names))
     if strange:
         near = difflib.get_close_matches(strange[0], names, n=1, cutoff=0.0)
         raise SourceError(
-            f"source of {source.table}: columns, constants or values name {', '.join(strange)}, "
+            f"source of {source.table}: columns, constants, values or normalise name {', '.join(strange)}, "
             f"which {source.table} does not have. The nearest to {strange[0]} is {near[0]}; "
             f"known are {', '.join(names)}."
+        )
+    texts = [column.name for column in columns if column.kind == "text"]
+    if others := sorted(source.normalise.keys() - set(texts)):
+        raise SourceError(
+            f"source of {source.table}: normalise names {', '.join(others)}, expected columns of text: "
+            f"{', '.join(texts)}."
         )
     return columns
 
 
-def _their_names(raw: pd.DataFrame, source: Source) -> dict[str, str]:
-    """The file's name of each of our columns that it has."""
-    wanted = {column.name: source.columns.get(column.name, column.name) for column in columns_of(source)}
-    wanted = {ours: theirs for ours, theirs in wanted.items() if ours not in source.constants}
+def _their_names(raw: pd.DataFrame, source: Source) -> dict[str, tuple[str, ...]]:
+    """The file's name of each of our columns that it has; several where they are its value together."""
+    wanted: dict[str, tuple[str, ...]] = {}
+    for column in columns_of(source):
+        names = source.columns.get(column.name, column.name)
+        if column.name not in source.constants:
+            wanted[column.name] = (names,) if isinstance(names, str) else names
+    here = {ours: theirs for ours, theirs in wanted.items() if set(theirs) <= set(raw.columns)}
     required = {column.name for column in columns_of(source) if column.required} | source.columns.keys()
-    missing = [theirs for ours, theirs in wanted.items() if ours in required and theirs not in raw.columns]
+    if source.table == "readings":
+        required |= {"unit_id"} if not {"unit_id", "machine"} & (here.keys() | source.constants.keys()) else set()
+        required |= {"station"} if "machine" not in here.keys() | source.constants.keys() else set()
+    if "passed" not in source.columns and _is_told_by_limits(source, here):
+        required.remove("passed")
+    missing = [
+        name for ours, theirs in wanted.items() if ours in required for name in theirs if name not in raw.columns
+    ]
     if missing:
         hint = f" Or is {source.separator!r} not its separator?" if len(raw.columns) == 1 else ""
         raise SourceError(
             f"columns missing for {source.table}: {', '.join(missing)}. Found: {', '.join(map(str, raw.columns))}. "
             f"Give the plant's names under columns, or a fixed value under constants, of the source in line.toml.{hint}"
         )
-    return {ours: theirs for ours, theirs in wanted.items() if theirs in raw.columns}
+    return here
 
 
-class _Reasons:
-    """Collects why rows are refused; costs nothing where none is."""
-
-    def __init__(self, size: int) -> None:
-        self.text = np.full(size, "", dtype=object)
-
-    def add(self, wrong: pd.Series, name: str, what: str, given: pd.Series | None = None) -> None:
-        for position in np.flatnonzero(wrong.to_numpy(dtype=bool)):
-            shown = "" if given is None else f": {str(given.iloc[position])[:80]!r}"
-            before = f"{self.text[position]}; " if self.text[position] else ""
-            self.text[position] = f"{before}{name}: {what}{shown}"
-
-    def series(self, index: pd.Index) -> pd.Series:
-        return pd.Series(self.text, index=index, dtype="str")
+def _is_told_by_limits(source: Source, theirs: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether a file of inspections has measured values and no verdicts."""
+    there = theirs.keys() | source.constants.keys()
+    return source.table == "inspections" and "passed" not in there and "measured" in there
 
 
-def _read(given: pd.Series, column: Column, source: Source, reasons: _Reasons) -> pd.Series:
+def _read(given: pd.Series, column: Column, source: Source, of_key: bool, reasons: Reasons) -> pd.Series:
     if column.kind == "text":
-        result = values.texts(given)
-        reasons.add(result.isin(_SPREADSHEET_ERRORS), column.name, "an error of a spreadsheet", given)
+        text = values.texts(given)
+        reasons.add(text.isin(_SPREADSHEET_ERRORS), column.name, "an error of a spreadsheet", given)
+        result = normalised(text, source.normalise.get(column.name, ()))
+        if of_key and result is not text:  # left empty, it would mean "all" or "not known"
+            reasons.add(text.notna() & result.isna(), column.name, "nothing is left of it after normalise", given)
     elif column.kind == "number":
         result, expected = values.numbers(given, source), f"not a finite number (decimal sign {source.decimal!r})"
     elif column.kind == "flag":
         result, expected = values.flags(given), "not a result such as OK or NOK"
     else:
         result = values.times(given, source, later=column.name == "recorded_at")
-        expected = f"not a time of {source.timezone} (format {source.time_format})"
+        zone = "UTC" if source.time_format in EPOCHS else source.timezone
+        expected = f"not a time of {zone} (format {source.time_format})"
     if column.kind != "text":  # any value is text
         reasons.add(given.notna() & result.isna(), column.name, expected, given)
     if column.required:
@@ -236,7 +280,25 @@ def _read(given: pd.Series, column: Column, source: Source, reasons: _Reasons) -
     return result
 
 
-def _check_times(rows: pd.DataFrame, given: dict[str, pd.Series], now: pd.Timestamp, reasons: _Reasons) -> None:
+def _check_identity(rows: pd.DataFrame, reasons: Reasons) -> None:
+    """A reading is of a unit at a station, or of a machine."""
+    nobody = rows["unit_id"].isna() & rows["machine"].isna()
+    reasons.add(nobody, "unit_id", "missing, and machine too: expected one of them")
+    nowhere = rows["unit_id"].notna() & rows["station"].isna()
+    reasons.add(nowhere, "station", "missing, expected where there is a unit_id")
+
+
+def _passed(rows: pd.DataFrame, given: Mapping[str, pd.Series], reasons: Reasons) -> pd.Series:
+    """Verdicts from measured values and their limits, both of which are good."""
+    measured, lower, upper = (rows[name] for name in ("measured", "lower", "upper"))
+    reasons.add(given["measured"].isna(), "passed", "not given, and no measured value to tell it from")
+    unlimited = given["lower"].isna() & given["upper"].isna()
+    reasons.add(unlimited, "passed", "not given, and no limit (lower, upper) to tell it from")
+    good = ~(measured < lower) & ~(measured > upper)
+    return good.astype("boolean").mask(measured.isna() | (lower.isna() & upper.isna()))
+
+
+def _check_times(rows: pd.DataFrame, given: dict[str, pd.Series], now: pd.Timestamp, reasons: Reasons) -> None:
     for name in given:
         if rows[name].dtype == TIME:
             reasons.add(rows[name] < EARLIEST, name, f"impossible time, before {EARLIEST:%Y-%m-%d}", given[name])

@@ -9,15 +9,16 @@ if it came for the first time.
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 
 import pandas as pd
 
 from qma_predict.data.contract import TABLES, check, columns_of
+from qma_predict.data.database import from_text
+from qma_predict.data.files import Stamp
 from qma_predict.data.lake import Lake
-from qma_predict.data.sources import cells_of, file_id, find_files, load, parse, stamp
+from qma_predict.data.sources import Piece, cells_of, pieces, rules
 from qma_predict.data.versions import reconcile
 from qma_predict.errors import SourceError
 from qma_predict.line import Line, Source
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 SHOWN = 10
 """Quarantined rows that an ingest tells by themselves."""
+
+_CONFLICT = "conflict: another row has the same key and recorded_at but other values"
 
 _PLACE = ["file_id", "row", "column"]
 
@@ -66,19 +69,21 @@ class Ingested:
 
 @dataclass(frozen=True)
 class _File:
-    """A file of a source that is not in the book under its stamp: path, size and time of change.
+    """A piece of a source, a file or a part of an answer, that is not in the book under its stamp.
 
     `rows` fit the contract, `refused` do not; both name their place, the record's number in the file and the
     column of a cell that is a row by itself. A `repeat` has neither: its content is in already, so that all of them
-    are duplicates.
+    are duplicates. `watermark` is what the next question of a database starts from.
     """
 
-    stamp: tuple[str, int, int]
+    stamp: Stamp
     identity: str
     count: int
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
     refused: pd.DataFrame = field(default_factory=pd.DataFrame)
     repeat: bool = False
+    answered: bool = False
+    watermark: str | None = None
 
 
 def ingest(line: Line, lake: Lake, *, as_of: datetime, now: datetime) -> Ingested:
@@ -102,23 +107,25 @@ def ingest(line: Line, lake: Lake, *, as_of: datetime, now: datetime) -> Ingeste
     """
     book = lake.read("files")
     moment = max([pd.Timestamp(as_of), *book["ingested_at"]])
-    done: list[Counts] = []
+    done: list[tuple[str, Counts]] = []
     problems: list[tuple[str, str]] = []
     for source in line.sources:
-        for batch in _batches(_new_files(source, book, pd.Timestamp(now), problems)):
-            done += _write(lake, source, batch, moment)
+        read_by = _rules(source, line.units)
+        for batch in _batches(_new_files(source, line.units, book, pd.Timestamp(now), problems)):
+            done += _write(lake, source, read_by, batch, moment)
     if problems:
         lake.append("problems", pd.DataFrame(problems, columns=["table", "problem"]).assign(ingested_at=moment))
-    return Ingested(tuple(done), tuple(problem for _, problem in problems), _first_refused(lake, done))
+    counts = tuple(one for _, one in done)
+    return Ingested(counts, tuple(problem for _, problem in problems), _first_refused(lake, done))
 
 
-def _first_refused(lake: Lake, done: list[Counts]) -> tuple[str, ...]:
+def _first_refused(lake: Lake, done: list[tuple[str, Counts]]) -> tuple[str, ...]:
     """Where and why rows of these files were refused, for the first few."""
-    paths = {counts.path for counts in done if counts.quarantined}
-    if not paths:
+    files = [identity for identity, counts in done if counts.quarantined]
+    if not files:
         return ()
-    rows = lake.read("quarantine")
-    rows = rows[rows["path"].isin(paths)].sort_values(["path", "row", "column"]).head(SHOWN)
+    rows = lake.of_files("quarantine", files, ["path", "row", "column", "reason"])
+    rows = rows.sort_values(["path", "row", "column"]).head(SHOWN)
     places = (
         rows["row"].astype("str").where(rows["column"] == "", rows["row"].astype("str") + ", column " + rows["column"])
     )
@@ -128,52 +135,76 @@ def _first_refused(lake: Lake, done: list[Counts]) -> tuple[str, ...]:
 
 
 def _new_files(
-    source: Source, book: pd.DataFrame, now: pd.Timestamp, problems: list[tuple[str, str]]
+    source: Source, units: Mapping[str, str], book: pd.DataFrame, now: pd.Timestamp, problems: list[tuple[str, str]]
 ) -> Iterator[_File]:
-    """Read the files of a source that are not in the book yet; what cannot be read goes to `problems`."""
-    try:
-        columns_of(source)
-        paths = find_files(source)
-    except SourceError as error:
-        problems.append((source.table, str(error)))
-        return
-    same_rules = book[book["rules"] == _rules(source)]
+    """Read what of a source is not in the book yet; what cannot be read goes to `problems`."""
+    same_rules = book[book["rules"] == _rules(source, units)]
     seen = set(zip(same_rules["path"], same_rules["size"], same_rules["modified_ns"], strict=True))
     counts = dict(zip(book["file_id"], book["rows"], strict=True))
-    for path in paths:
-        try:
-            if (stamped := stamp(path)) in seen:
+    before = _watermark(same_rules)
+    told = len(problems)
+
+    def tell(error: SourceError) -> None:
+        if (problem := (source.table, str(error))) not in problems[told:]:  # of an answer, each part has the same
+            problems.append(problem)
+
+    try:
+        columns_of(source)
+        for piece in pieces(source, before, units):
+            if isinstance(piece, SourceError):
+                tell(piece)
                 continue
-            file = _read(path, stamped, source, counts, now)
-        except SourceError as error:
-            problems.append((source.table, str(error)))
-            continue
-        counts[file.identity] = file.count
-        yield file
+            try:
+                stamped = piece.stamp()
+                if stamped in seen and not piece.answered:
+                    continue
+                file = _read(piece, stamped, source, units, counts, now)
+            except SourceError as error:
+                tell(error)
+                continue
+            counts[file.identity] = file.count
+            # the next question starts further on only if nothing of this answer is missing
+            further = len(problems) == told and piece.watermark != before
+            yield replace(file, answered=piece.answered, watermark=piece.watermark if further else None)
+    except SourceError as error:
+        tell(error)
 
 
-def _rules(source: Source) -> str:
-    return hashlib.sha256(source.model_dump_json().encode()).hexdigest()
+def _rules(source: Source, units: Mapping[str, str]) -> str:
+    where = f"{source.place} {source.query} {source.watermark}".encode()
+    return hashlib.sha256(rules(source, units) + where).hexdigest()
+
+
+def _watermark(book: pd.DataFrame) -> str | None:
+    """From where a database is asked: the greatest watermark of the newest ingest that has one."""
+    marked = book.dropna(subset=["watermark"])
+    newest = marked.loc[marked["ingested_at"] == marked["ingested_at"].max(), "watermark"]
+    return max(newest, key=from_text, default=None)
 
 
 def _read(
-    path: Path, stamped: tuple[str, int, int], source: Source, counts: Mapping[str, int], now: pd.Timestamp
+    piece: Piece,
+    stamped: Stamp,
+    source: Source,
+    units: Mapping[str, str],
+    counts: Mapping[str, int],
+    now: pd.Timestamp,
 ) -> _File:
-    content = load(path)
-    identity = file_id(content, source)
-    if identity in counts:
-        return _File(stamped, identity, counts[identity], repeat=True)
-    raw = parse(path, content, source)
+    content = piece.load()
+    if content.identity in counts:
+        return _File(stamped, content.identity, counts[content.identity], repeat=True)
+    raw = content.rows()
     try:
         cells, place = cells_of(raw, source)
-        rows, reasons = check(cells, source, now)
+        rows, reasons = check(cells, source, now, units)
     except SourceError as error:
-        raise SourceError(f"{path}: {error}") from error
+        raise SourceError(f"{piece.path}: {error}") from error
     wrong = reasons != ""
     refused = place[wrong].assign(reason=reasons[wrong], content=_as_text(cells[wrong]))
     broken = raw.broken.rename_axis("row").reset_index().assign(column="")
     rows = pd.concat([rows, place], axis=1)[~wrong]
-    return _File(stamped, identity, len(cells) + len(broken), rows, pd.concat([broken, refused], ignore_index=True))
+    refused = pd.concat([broken, refused], ignore_index=True)
+    return _File(stamped, content.identity, len(cells) + len(broken), rows, refused)
 
 
 def _as_text(rows: pd.DataFrame) -> list[str]:
@@ -195,24 +226,24 @@ def _batches(files: Iterable[_File]) -> Iterator[list[_File]]:
         yield batch
 
 
-def _write(lake: Lake, source: Source, batch: list[_File], moment: pd.Timestamp) -> list[Counts]:
-    """Commit a batch and book its files."""
+def _write(
+    lake: Lake, source: Source, read_by: str, batch: list[_File], moment: pd.Timestamp
+) -> list[tuple[str, Counts]]:
+    """Commit a batch and book its files; of an answer, parts that say nothing new are counted but not booked."""
     new = {file.identity: file for file in batch if not file.repeat}
     taken, refused = _commit(lake, source, new, moment) if new else ({}, {})
-    counts = []
+    counts, booked = [], []
     for file in batch:
         accepted, quarantined = (0, 0) if file.repeat else (taken.get(file.identity, 0), refused.get(file.identity, 0))
         duplicates = file.count - accepted - quarantined
-        counts.append(Counts(source.table, file.stamp[0], file.count, accepted, duplicates, quarantined))
-    book = pd.DataFrame([asdict(one) for one in counts]).assign(
-        file_id=[file.identity for file in batch],
-        size=[file.stamp[1] for file in batch],
-        modified_ns=[file.stamp[2] for file in batch],
-        rules=_rules(source),
-        ingested_at=moment,
-    )
-    lake.append("files", book)
-    log.info("ingest %s: %s rows of %s files", source.table, f"{book['rows'].sum():,}", len(book))
+        one = Counts(source.table, file.stamp[0], file.count, accepted, duplicates, quarantined)
+        counts.append((file.identity, one))
+        if accepted or quarantined or file.watermark or not file.answered:
+            named = {"file_id": file.identity, "size": file.stamp[1], "modified_ns": file.stamp[2]}
+            booked.append(asdict(one) | named | {"watermark": file.watermark})
+    if booked:
+        lake.append("files", pd.DataFrame(booked).assign(rules=read_by, ingested_at=moment))
+    log.info("ingest %s: %s rows of %s files", source.table, f"{sum(one.rows for _, one in counts):,}", len(counts))
     return counts
 
 
@@ -224,9 +255,11 @@ def _commit(
     earlier = lake.of_files("quarantine", files, _PLACE)
     before = lake.of_files(source.table, lake.taken(source.table, files), ["file_id"])
     rows = _without(_together({key: file.rows for key, file in files.items()}), earlier)
+    refused = _without(_together({key: file.refused for key, file in files.items()}), earlier)
+    if any(file.answered for file in files.values()):
+        rows, refused = _not_refused_before(lake, source, files, rows, refused)
     verdict = reconcile(rows, lake.with_keys_of(source.table, rows), TABLES[source.table])
     accepted, conflicts = rows[verdict == "accepted"], rows[verdict == "conflict"]
-    refused = _without(_together({key: file.refused for key, file in files.items()}), earlier)
     refused = pd.concat([refused, _told(conflicts)], ignore_index=True)
     if len(refused):
         paths = {key: file.stamp[0] for key, file in files.items()}
@@ -235,6 +268,22 @@ def _commit(
     if len(accepted):
         lake.append(source.table, accepted.assign(ingested_at=moment), list(files))
     return _tally(before, accepted), _tally(earlier, refused)
+
+
+def _not_refused_before(
+    lake: Lake, source: Source, files: Mapping[str, _File], rows: pd.DataFrame, refused: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of answers without those that an earlier answer had and that were refused: they are duplicates.
+
+    A database says the same rows again, in other parts and under other numbers.
+    """
+    known = lake.refused_from(source.table, source.place)
+    known = known[~known["file_id"].isin(list(files))]
+    conflicts = known.loc[known["reason"] == _CONFLICT, "content"]
+    if len(conflicts) and len(rows):
+        rows = rows[~pd.Series(_as_text(rows.drop(columns=_PLACE)), index=rows.index).isin(conflicts)]
+    said = pd.MultiIndex.from_frame(refused[["reason", "content"]])
+    return rows, refused[~said.isin(pd.MultiIndex.from_frame(known[["reason", "content"]]))]
 
 
 def _together(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -254,5 +303,4 @@ def _tally(*frames: pd.DataFrame) -> dict[str, int]:
 
 
 def _told(conflicts: pd.DataFrame) -> pd.DataFrame:
-    why = "conflict: another row has the same key and recorded_at but other values"
-    return conflicts[_PLACE].assign(reason=why, content=_as_text(conflicts.drop(columns=_PLACE)))
+    return conflicts[_PLACE].assign(reason=_CONFLICT, content=_as_text(conflicts.drop(columns=_PLACE)))

@@ -27,7 +27,8 @@ BOOKS = {
     }),
     "files": pa.schema({
         "file_id": _TEXT, "table": _TEXT, "path": _TEXT, "size": _NUMBER, "modified_ns": _NUMBER, "rules": _TEXT,
-        "rows": _NUMBER, "accepted": _NUMBER, "duplicates": _NUMBER, "quarantined": _NUMBER, "ingested_at": _MOMENT,
+        "rows": _NUMBER, "accepted": _NUMBER, "duplicates": _NUMBER, "quarantined": _NUMBER, "watermark": _TEXT,
+        "ingested_at": _MOMENT,
     }),
     "problems": pa.schema({"table": _TEXT, "problem": _TEXT, "ingested_at": _MOMENT}),
 }  # fmt: skip
@@ -77,10 +78,20 @@ class Lake:
         table = self._table(self._connect(), name, self._delta(name))
         return table.filter(table.file_id.isin(list(file_ids))).select(columns).to_pandas()
 
+    def refused_from(self, name: str, path: str) -> pd.DataFrame:
+        """Rows of a table that were refused and came from this path: `file_id`, `reason` and `content`."""
+        table = self._table(self._connect(), "quarantine", self._delta("quarantine"))
+        found = table.filter((table.table == name) & (table.path == path))
+        return found.select("file_id", "reason", "content").to_pandas()
+
     def with_keys_of(self, name: str, rows: pd.DataFrame) -> pd.DataFrame:
         """Rows of the lake whose key occurs among `rows`."""
         key = list(TABLES[name].key)
         table = self._table(self._connect(), name, self._delta(name))
+        for moment in key:  # leaves most of a large table unread
+            if SCHEMAS[name].field(moment).type == _MOMENT and len(rows):
+                first, last = (ibis.literal(one.to_pydatetime()) for one in (rows[moment].min(), rows[moment].max()))
+                table = table.filter(table[moment].between(first, last))
         return table.semi_join(ibis.memtable(rows[key].drop_duplicates()), key).to_pandas()
 
     def versions(self) -> dict[str, int]:
@@ -132,7 +143,8 @@ class Lake:
                 "Restore the home."
             )
         # no names or values from the folders above: a home may lie below `site=a` or `lines [1]`
-        return connection.read_parquet([escape(str(file)) for file in sizes], table_name=name, hive_partitioning=False)
+        files = [escape(str(file)) for file in sizes]
+        return connection.read_parquet(files, table_name=name, hive_partitioning=False)
 
 
 @dataclass(frozen=True)

@@ -2,30 +2,42 @@
 
 import re
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from qma_predict.line.kinds import (
+    Amount,
+    ColumnNames,
     Count,
     Duration,
     Encoding,
     Name,
     Names,
+    Pattern,
     Period,
+    Rule,
     Separator,
     Some,
     Text,
     TimeFormat,
     TimeOfDay,
+    Unit,
     Zone,
+    zones,
 )
 
-TableName = Literal["units", "visits", "readings", "tags", "materials", "events", "inspections", "answers"]
+TableName = Literal["units", "visits", "readings", "tags", "materials", "events", "inspections", "agreement", "answers"]
 
 VARIABLE = re.compile(r"\$\{(\w+)\}")
-"""A variable of the environment in a path, such as `${QMA_DATA}`."""
+"""A variable of the environment in a path, URL or query, such as `${QMA_DATA}`."""
+
+
+def without_password(url: str) -> str:
+    """A URL as messages and books may name it; a path as it is."""
+    hidden = re.sub(r"(://[^:/@]*:)[^@]*(?=@)", r"\1***", url)
+    return re.sub(r"(?i)([?&;](?:password|passwd|pwd|secret|token|odbc_connect)=)[^&;]*", r"\1***", hidden)
 
 
 class _Part(BaseModel):
@@ -40,11 +52,21 @@ class PredictionPoint(_Part):
 
 
 class Gate(_Part):
-    """The inspection that decides, the characteristics that count there, and how long a label is waited for."""
+    """The inspection that decides, the characteristics that count there, and how long a label is waited for.
+
+    Attributes
+    ----------
+    void : tuple of str
+        Codes of results that say nothing of the unit: the inspection itself failed.
+    disputed : tuple of str
+        Codes of results that are called in question until a correction settles them.
+    """
 
     name: Text
     characteristics: Names
     maturity: Duration
+    void: tuple[Text, ...] = ()
+    disputed: tuple[Text, ...] = ()
 
 
 class Candidates(_Part):
@@ -62,28 +84,82 @@ class RiskList(_Part):
 
 
 class Learning(_Part):
-    """What is learned from, and how."""
+    """What is learned from, and how.
+
+    Attributes
+    ----------
+    families : tuple of str
+        Families of features: names of ours, or import paths of modules such as `my_plant.spindle`.
+    family : dict of dict
+        Settings of families by their name: `[learning.family.recent] window = "14 d"`.
+    keep : tuple of str
+        Features that stay although they look like a leak.
+    practice : tuple of str
+        Values of `reason` of inspections that are the plant's own suspicion, to be compared with.
+    parameters : dict
+        Parameters of the recipe other than its defaults: `{ larger_trees__num_leaves = 8 }`; `qma search` finds some.
+    """
 
     recipe: Text = "boosted_trees"
-    families: tuple[Name, ...] = ("product", "route", "readings")
+    parameters: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    families: tuple[Text, ...] = ("product", "route", "readings")
+    family: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    keep: tuple[Text, ...] = ()
+    practice: tuple[Text, ...] = ()
     blocks: Count = Field(default=4, ge=1)
     block: Period = timedelta(days=14)
     seed: Count = Field(default=0, ge=0)
 
 
+class Costs(_Part):
+    """What an escaped defect, a check, and beside it a good unit that was stopped for it cost, in one currency."""
+
+    escape: Amount | None = None
+    inspection: Amount | None = None
+    false_alarm: Amount = 0.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.escape is None) != (self.inspection is None):
+            raise ValueError("expected both or none of escape and inspection")
+        return self
+
+
 class Source(_Part):
     """Where rows of one table come from, and how the plant's habits map to ours.
 
+    Either files (`path`), or a database (`url` and `query`).
+
     Attributes
     ----------
+    path : str, optional
+        Files by a pattern, on a disk or at any URL that fsspec knows; a table's folder where the format is delta.
+    url, query : str, optional
+        Database by SQLAlchemy's URL, and what to ask it.
+    watermark : str, optional
+        Column of the query that never goes back, such as when a row was changed. Only rows from the greatest one
+        taken on are asked for: the query has `:watermark` where it compares.
+    skip : int
+        Lines above the header.
+    header : tuple of str, optional
+        Names of the columns, where the files have no header (or a wrong one that `skip` leaves out).
+    footer : str, optional
+        Regular expression at the start of the lines after the last row; a file that does not end with one is cut.
     columns : dict
-        Our name of a column to the plant's.
+        Our name of a column to the plant's, or to several that together are its value, such as date and time.
     constants : dict
         Our name of a column to the value that all rows have.
     values : dict of dict
         Our name of a column to the plant's words and ours: `{ passed = { "0" = "OK", "1" = "NOK" } }`.
+    normalise : dict of tuple of str
+        Our name of a column to rules by which its names become those of other systems, in this order:
+        `{ machine = ["upper", "remove blanks"] }`.
+    units : dict
+        Pattern of a tag to the unit in which this source gives it, the first that fits: `{ "temp_*" = "degF" }`.
     tags : str, optional
         Pattern (`*`, `?`) of the columns that are tags, where a file of readings has one column a tag.
+    timezone : str
+        Zone of times without an offset; the line's by default.
     shift : timedelta
         How much later something happened than the file says.
     delay : timedelta, optional
@@ -91,23 +167,38 @@ class Source(_Part):
     """
 
     table: TableName
-    path: Text
-    format: Literal["csv", "parquet", "xlsx"] | None = None
+    path: Text | None = None
+    url: Text | None = None
+    query: Text | None = None
+    watermark: Text | None = None
+    format: Literal["csv", "parquet", "xlsx", "delta"] | None = None
     sheet: Text | None = None
+    skip: Count = Field(default=0, ge=0)
+    header: Names | None = None
+    footer: Pattern | None = None
     separator: Separator = ","
     decimal: Literal[".", ","] = "."
     encoding: Encoding = "utf-8"
     timezone: Zone = "UTC"
     time_format: TimeFormat = "ISO8601"
-    columns: dict[str, Text] = Field(default_factory=dict)
+    columns: dict[str, ColumnNames] = Field(default_factory=dict)
     constants: dict[str, str] = Field(default_factory=dict)
     values: dict[str, dict[str, str]] = Field(default_factory=dict)
+    normalise: dict[str, tuple[Rule, ...]] = Field(default_factory=dict)
+    units: dict[str, Unit] = Field(default_factory=dict)
     tags: Text | None = None
     shift: Duration = timedelta(0)
     delay: Duration | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if (self.path is None) == (self.url is None) or (self.url is None) != (self.query is None):
+            raise ValueError("expected one of two: path (files), or url and query (a database)")
+        files_only = ("format", "sheet", "skip", "header", "footer", "separator", "encoding")
+        if self.url is not None and (habits := [name for name in files_only if name in self.model_fields_set]):
+            raise ValueError(f"{', '.join(habits)} goes with path (files), found it with url")
+        if self.watermark is not None and ":watermark" not in (self.query or ""):
+            raise ValueError('watermark goes with a query that compares with it, such as "... where id >= :watermark"')
         if ("recorded_at" in self.columns) == (self.delay is not None):
             raise ValueError(
                 "expected one of two: columns.recorded_at (the plant says when the row could first be read) or "
@@ -118,15 +209,27 @@ class Source(_Part):
             raise ValueError(f"columns and constants both name {', '.join(both)}, expected one of them")
         if self.shift and self.table in ("visits", "tags", "answers"):
             raise ValueError(f"shift goes with tables whose rows have occurred_at, found it with {self.table}")
-        if self.tags is not None and self.table != "readings":
-            raise ValueError(f"tags goes with readings only, found it with {self.table}")
+        for name, given in (("tags", self.tags), ("units", self.units)):
+            if given and self.table != "readings":
+                raise ValueError(f"{name} goes with readings only, found it with {self.table}")
         if self.tags is not None and {"tag", "value"} & (self.columns.keys() | self.constants.keys()):
             raise ValueError("tags stands for tag and value, expected neither of them under columns or constants")
         return self
 
+    @property
+    def place(self) -> str:
+        """Where the rows are, for messages: the pattern of the files, or the database without its password."""
+        return without_password(self.path or str(self.url))
+
 
 class Line(_Part):
-    """A line of a plant, as its `line.toml` defines it."""
+    """A line of a plant, as its `line.toml` defines it.
+
+    Attributes
+    ----------
+    units : dict
+        Pattern of `station.tag` to the unit in which the tag is kept; the first that fits.
+    """
 
     name: Name
     title: Text
@@ -134,14 +237,26 @@ class Line(_Part):
     timezone: Zone
     route: Names
     variables: tuple[str, ...] = ()
+    units: dict[str, Unit] = Field(default_factory=dict)
     prediction: PredictionPoint
     gate: Gate
     candidates: Candidates
     list: RiskList
     learning: Learning = Learning()
+    costs: Costs = Costs()
     sources: Annotated[tuple[Source, ...], Some]
     _digest: str = PrivateAttr(default="")
     _file: str = PrivateAttr(default="line.toml")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _zone_of_sources(cls, data: Any) -> Any:
+        """Local times of a source are the line's unless it says otherwise."""
+        zone = data.get("timezone") if isinstance(data, dict) else None
+        if zone not in zones() or not isinstance(data.get("sources"), list):
+            return data  # what is wrong is told once, where it is
+        zoned = [{"timezone": zone, **one} if isinstance(one, dict) else one for one in data["sources"]]
+        return {**data, "sources": zoned}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -150,11 +265,15 @@ class Line(_Part):
             wrong.append(f"prediction.after: found {self.prediction.after!r}, expected a station of route")
         if both := sorted(set(self.candidates.leave_at) & set(self.route)):
             wrong.append(f"candidates.leave_at: found {', '.join(both)}, expected stations that are not on the route")
+        if both := sorted(set(self.gate.void) & set(self.gate.disputed)):
+            wrong.append(f"gate: void and disputed both name {', '.join(both)}, expected one of them")
         for index, source in enumerate(self.sources):
-            unlisted = sorted(set(VARIABLE.findall(source.path)) - set(self.variables))
-            wrong += [
-                f"sources[{index}].path: found ${{{name}}}, expected a name listed in variables" for name in unlisted
-            ]
+            for key in ("path", "url", "query"):
+                unlisted = sorted(set(VARIABLE.findall(getattr(source, key) or "")) - set(self.variables))
+                wrong += [
+                    f"sources[{index}].{key}: found ${{{name}}}, expected a name listed in variables"
+                    for name in unlisted
+                ]
         if wrong:
             raise ValueError("\n".join(wrong))
         return self

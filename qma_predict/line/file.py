@@ -66,11 +66,15 @@ def _find(line: str | Path) -> Path:
 def _resolve(file: Path, line: Line, environ: Mapping[str, str]) -> tuple[Source, ...]:
     """Sources with full paths: variables replaced, and relative ones taken from the folder of `line.toml`."""
     used = {
-        (i, name): environ.get(name) for i, source in enumerate(line.sources) for name in VARIABLE.findall(source.path)
+        (i, key, name): environ.get(name)
+        for i, source in enumerate(line.sources)
+        for key in ("path", "url", "query")
+        for name in VARIABLE.findall(getattr(source, key) or "")
     }
     unset = [
-        f"sources[{i}].path: the environment variable {name} is not set, expected the folder that holds the data."
-        for (i, name), value in used.items()
+        f"sources[{i}].{key}: the environment variable {name} is not set, expected "
+        f"{'the folder that holds the data' if key == 'path' else 'its value'}."
+        for (i, key, name), value in used.items()
         if not value
     ]
     if unset:
@@ -78,9 +82,17 @@ def _resolve(file: Path, line: Line, environ: Mapping[str, str]) -> tuple[Source
 
     def full(path: str) -> str:
         # only what line.toml itself says is a pattern: a folder may be named "data [old]"
-        return os.path.join(escape(str(file.parent)), VARIABLE.sub(lambda found: escape(environ[found[1]]), path))
+        replaced = VARIABLE.sub(lambda found: escape(environ[found[1]]), path)
+        return replaced if "://" in replaced else os.path.join(escape(str(file.parent)), replaced)
 
-    return tuple(source.model_copy(update={"path": full(source.path)}) for source in line.sources)
+    def resolved(source: Source) -> Source:
+        if source.path is not None:
+            return source.model_copy(update={"path": full(source.path)})
+        url = VARIABLE.sub(lambda found: environ[found[1]], str(source.url))
+        query = VARIABLE.sub(lambda found: environ[found[1]].replace("'", "''"), str(source.query))
+        return source.model_copy(update={"url": url, "query": query})
+
+    return tuple(resolved(source) for source in line.sources)
 
 
 def _all_wrong(file: Path, problems: list[str]) -> LineError:
@@ -112,7 +124,7 @@ def _explain(error: Any) -> str:
         expected = f"expected {_EXPECTED[kind]}"
     if kind == "value_error" and not location:  # of the whole line, with its keys already
         return expected
-    if kind == "value_error" and isinstance(location[-1], int):  # of a whole source
+    if kind == "value_error" and location[:-1] == ("sources",):  # of a whole one
         return f"{where}: {expected}."
     return f"{where}: found {_as_toml(error['input'])}, {expected}."
 

@@ -8,6 +8,8 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from qma_predict.line.measures import is_unit
+
 T = TypeVar("T")
 
 _UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
@@ -28,11 +30,11 @@ def _period(value: object) -> object:
     return _duration(value)
 
 
-_zones = cache(available_timezones)
+zones = cache(available_timezones)
 
 
 def _zone(value: str) -> str:
-    if value not in _zones():
+    if value not in zones():
         raise ValueError('expected a zone of the tz database such as "Europe/Berlin" or "UTC"')
     return value
 
@@ -52,10 +54,53 @@ def _encoding(value: str) -> str:
     return value
 
 
+EPOCHS = ("epoch s", "epoch ms", "epoch us", "epoch ns")
+"""Formats of times that are numbers: how many of a unit passed since 1970 in UTC."""
+
+
 def _time_format(value: str) -> str:
     """Refuse what pandas would guess at or stumble over: `mixed`, unknown directives, names of zones."""
-    if value != "ISO8601" and ("%" not in value or not re.fullmatch(r"(?:[^%]|%[aAbBdfHIjmMpSyYz%])*", value)):
-        raise ValueError('expected "ISO8601" or directives such as "%d.%m.%Y %H:%M:%S"')
+    if value in ("ISO8601", *EPOCHS):
+        return value
+    if "%" not in value or not re.fullmatch(r"(?:[^%]|%[aAbBdfHIjmMpSyYz%])*", value):
+        raise ValueError('expected "ISO8601", "epoch ms" or directives such as "%d.%m.%Y %H:%M:%S"')
+    return value
+
+
+def _columns(value: object) -> object:
+    """Read the name of a column, or several that together are one value."""
+    names = value if isinstance(value, list | tuple) else [value]
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError('expected the name of a column, or several such as ["Date", "Time"]')
+    return value if isinstance(value, str) else tuple(names)
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f'expected a regular expression such as "^Total" ({error})') from error
+    return value
+
+
+def _unit(value: str) -> str:
+    if not is_unit(value):
+        raise ValueError('expected a unit of measure such as "degC", "bar", "mm" or "1/min"')
+    return value
+
+
+_RULE = re.compile(
+    r"upper|lower|remove blanks|remove signs|remove leading zeros|pad [1-9]\d?"
+    r"|(?:remove prefix|remove suffix|add prefix) \S+"
+)
+
+
+def _rule(value: str) -> str:
+    if not _RULE.fullmatch(value):
+        raise ValueError(
+            'expected "upper", "lower", "remove blanks", "remove signs", "remove leading zeros", "remove prefix SN-", '
+            '"remove suffix -A", "add prefix M" or "pad 6"'
+        )
     return value
 
 
@@ -90,8 +135,13 @@ Zone = Annotated[str, AfterValidator(_zone)]
 TimeOfDay = Annotated[time, BeforeValidator(_time_of_day)]
 Encoding = Annotated[str, AfterValidator(_encoding)]
 TimeFormat = Annotated[str, AfterValidator(_time_format)]
+ColumnNames = Annotated[str | tuple[str, ...], BeforeValidator(_columns)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Unit = Annotated[str, AfterValidator(_unit)]
+Rule = Annotated[str, AfterValidator(_rule)]
 Separator = Annotated[str, AfterValidator(_separator)]
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(strict=True)]
+Amount = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Some = AfterValidator(_some)
 Names = Annotated[tuple[Text, ...], Some, AfterValidator(_distinct)]

@@ -19,6 +19,7 @@ from qma_predict.home import Home
 from qma_predict.learn import plots
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.risk_model import RiskModel
+from qma_predict.learn.sentinel import in_words
 from qma_predict.learn.training import Training
 from qma_predict.line import Line
 
@@ -52,6 +53,8 @@ class Model:
         Share of defects among the labels it was fitted on.
     finding : str
         What its backtest said, in a sentence.
+    leaks : str
+        Features that looked like leaks: which it was fitted without, and which were kept; empty if none did.
     """
 
     line: str
@@ -62,6 +65,7 @@ class Model:
     as_of: datetime
     base_rate: float
     finding: str
+    leaks: str = ""
 
 
 def _mlflow() -> ModuleType:
@@ -114,7 +118,8 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
         mlflow.log_input(_dataset_input(home, dataset), context="training")
         mlflow.log_params(_parameters(line, dataset) | {"winner": training.winner})
         mlflow.set_tag("mlflow.note.content", training.verdict.sentence)
-        mlflow.log_dict(dataset.identity, "dataset.json")
+        mlflow.log_dict(dataset.identity | {"left_out": training.left_out}, "dataset.json")
+        mlflow.log_text(training.leaks.to_csv(index=False), "leaks.csv")
         mlflow.log_text(training.backtest.table.to_csv(index=False), "backtest.csv")
         for name, figure in plots.figures(training.backtest, line.learning.recipe, line=line.title).items():
             mlflow.log_figure(figure, f"plots/{name}.png")
@@ -129,6 +134,7 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
         "as_of": dataset.history.as_of.isoformat(),
         "base_rate": repr(float(dataset.y.mean())),
         "finding": training.verdict.sentence,
+        "leaks": in_words(training.leaks),
     }
     made = client.create_model_version(
         line.name, logged.model_uri, run.info.run_id, tags=tags, model_id=logged.model_id
@@ -277,4 +283,5 @@ def _model(made: Any) -> Model:
         as_of=datetime.fromisoformat(tags["as_of"]),
         base_rate=float(tags["base_rate"]),
         finding=tags["finding"],
+        leaks=tags.get("leaks", ""),
     )

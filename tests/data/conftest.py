@@ -38,3 +38,9 @@ def material_line():
         )
 
     return make
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("mutations of a plant's files (tests/data/test_mutations.py)")
+    group.addoption("--mutations", type=int, default=500, help="how many seeds")
+    group.addoption("--mutation", type=int, help="one seed alone")

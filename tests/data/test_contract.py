@@ -262,8 +262,8 @@ def test_a_mapping_of_what_the_table_does_not_have_is_told_with_the_nearest(kind
     with pytest.raises(SourceError) as error:
         columns_of(readings(**{kind: {"valu": "v", "zone": "z"}}))
     assert str(error.value) == (
-        "source of readings: columns, constants or values name valu, zone, which readings does not have. The nearest "
-        "to valu is value; known are unit_id, station, tag, occurred_at, value."
+        "source of readings: columns, constants, values or normalise name valu, zone, which readings does not "
+        "have. The nearest to valu is value; known are unit_id, machine, station, tag, occurred_at, value."
     )
 
 
@@ -279,3 +279,86 @@ def test_each_table_has_its_clocks_and_its_key(name):
     assert {"occurred_at", "recorded_at", "ingested_at", "file_id"} <= set(table.schema.names)
     assert set(table.key).isdisjoint(table.values)
     assert len(set(table.schema.names)) == len(table.schema.names)
+
+
+def test_date_and_time_stand_in_two_columns_and_a_range_is_no_time():
+    source = readings(columns={"occurred_at": ["Date", "Time"]}, timezone="Europe/Berlin")
+    row = {name: text for name, text in READING.items() if name != "occurred_at"} | {"Date": "2025-05-01"}
+    rows, reasons = check(
+        as_text(row | {"Time": "13:30"}, row | {"Time": "13:30-14:00"}, row | {"Time": None}), source, NOW
+    )
+    assert rows.loc[1, "occurred_at"] == pd.Timestamp("2025-05-01 11:30Z")
+    assert reasons.tolist() == [
+        "",
+        "occurred_at: not a time of Europe/Berlin (format ISO8601): '2025-05-01 13:30-14:00'",
+        "occurred_at: missing",
+    ]
+
+
+def test_a_time_that_is_a_number_out_of_range_is_a_reason():
+    row = READING | {"occurred_at": "1" * 30}
+    assert reason(row, readings(time_format="epoch ms", timezone="Europe/Berlin")) == (
+        f"occurred_at: not a time of UTC (format epoch ms): '{'1' * 30}'"
+    )
+
+
+def test_names_become_those_of_other_systems_and_an_empty_one_is_refused():
+    source = readings(normalise={"unit_id": ["remove prefix SN-", "upper"]})
+    rows, reasons = check(as_text(READING | {"unit_id": "SN-a1"}, READING | {"unit_id": "SN-"}), source, NOW)
+    assert rows.loc[1, "unit_id"] == "A1"
+    assert reasons.loc[2].startswith("unit_id: nothing is left of it after normalise: 'SN-'")
+
+
+def test_rules_for_names_go_with_text_of_the_table():
+    with pytest.raises(SourceError, match="normalise name zone, which readings does not have"):
+        columns_of(readings(normalise={"zone": ["upper"]}))
+    with pytest.raises(SourceError) as error:
+        columns_of(readings(normalise={"value": ["upper"]}))
+    assert str(error.value) == (
+        "source of readings: normalise names value, expected columns of text: unit_id, machine, station, tag."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"unit_id": None, "station": None}, ""),
+        ({"machine": None}, ""),
+        ({"unit_id": None, "machine": None}, "unit_id: missing, and machine too: expected one of them"),
+        ({"station": None}, "station: missing, expected where there is a unit_id"),
+    ],
+)
+def test_a_reading_is_of_a_unit_at_a_station_or_of_a_machine(changed, expected):
+    row = READING | {"machine": "M1"} | changed
+    rows, reasons = check(as_text(row), readings(), NOW)
+    assert reasons.tolist() == [expected]
+    assert not rows[["unit_id", "machine", "station"]].isna().any(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("measured", "lower", "upper", "passed", "expected"),
+    [
+        ("1,5", "1,5", "2", True, ""),
+        ("2", "1,5", "2", True, ""),
+        ("1,4", "1,5", None, False, ""),
+        ("2,1", None, "2", False, ""),
+        (None, "1", "2", None, "passed: not given, and no measured value to tell it from"),
+        ("1", None, None, None, "passed: not given, and no limit (lower, upper) to tell it from"),
+        ("x", "1", "2", None, "measured: not a finite number (decimal sign ','): 'x'"),
+    ],
+)
+def test_without_verdicts_the_limits_tell(measured, lower, upper, passed, expected):
+    row = INSPECTION | {"measured": measured, "lower": lower, "upper": upper}
+    del row["passed"]
+    rows, reasons = check(as_text(row), inspections(), NOW)
+    assert reasons.tolist() == [expected]
+    assert rows["passed"].tolist() == [pd.NA if passed is None else passed]
+
+
+def test_limits_may_be_constants_and_verdicts_without_measured_values_are_missing():
+    row = {name: text for name, text in INSPECTION.items() if name != "passed"}
+    rows, _ = check(as_text(row), inspections(constants={"upper": "1,4"}), NOW)
+    assert rows["passed"].tolist() == [False]
+    del row["measured"]
+    with pytest.raises(SourceError, match="^columns missing for inspections: passed\\."):
+        check(as_text(row), inspections(), NOW)

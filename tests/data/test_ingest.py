@@ -363,3 +363,33 @@ def test_in_is_accepted_and_duplicates_and_quarantined_for_any_files(files, mate
         if verdict == "quarantined"
     }
     assert ingest(material_line(plant), lake, as_of=NIGHT, now=NOW).files == ()
+
+
+# Files as plants write them, through the whole ingest.
+
+
+def test_titles_wrong_headers_and_footers_are_no_rows(take, plant, lake):
+    body = "\n".join(["Press 4;;;;", "unit;lot", row("u1"), row(""), "u2,L1", "Rows: 3", ""])
+    (plant / "m-1.csv").write_text(body.replace(",", ";"), encoding="utf-16")
+    (plant / "m-2.csv").write_text(body.replace(",", ";")[:-9], encoding="utf-16")  # before its footer
+    rules = {"skip": 2, "header": HEADER.split(","), "footer": "Rows: ", "separator": ";", "encoding": "utf-16"}
+    done = take(**rules)
+    assert counted(done.files) == {"m-1.csv": (3, 1, 0, 2)}
+    assert done.refused == (
+        f"{plant / 'm-1.csv'}, row 2: unit_id: missing",
+        f"{plant / 'm-1.csv'}, row 3: expected 5 names in header, found 2",
+    )
+    [problem] = done.problems
+    assert problem.startswith(f"{plant / 'm-2.csv'}: is cut or still being written")
+    (plant / "m-2.csv").write_text(body.replace(",", ";").replace("u1", "u3"), encoding="utf-16")
+    assert counted(take(**rules).files) == {"m-2.csv": (3, 1, 0, 2)}
+    assert [unit for unit, _, _ in held(lake)] == ["u1", "u3"]
+
+
+def test_the_first_refused_rows_are_those_of_this_ingest(take, plant, lake):
+    file = write(plant / "m-1.csv", row(""))
+    assert take().refused == (f"{file}, row 1: unit_id: missing",)
+    write(file, row("u1"), row("u2"), row(""))
+    assert take().refused == (f"{file}, row 3: unit_id: missing",)
+    write(plant / "m-2.csv", row("u3"))
+    assert take().refused == ()

@@ -8,12 +8,15 @@ import multiprocessing
 import os
 import re
 import shutil
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from qma_predict.data import database
 from qma_predict.data import ingest as module
 from qma_predict.data.ingest import ingest
 from qma_predict.data.lake import Lake
@@ -27,7 +30,7 @@ BATCH_ROWS = 9
 """The first two files of materials are one batch, the third is the next, and one that comes later another."""
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["pytest", "qma_predict.data.ingest", "ibis.backends.duckdb"])
+PROCESSES.set_forkserver_preload(["pytest", "qma_predict.data.ingest", "ibis.backends.duckdb", "sqlalchemy"])
 
 FILES = {
     # a duplicate, a row without a unit, and one that m-2 contradicts
@@ -38,9 +41,20 @@ FILES = {
     "m-3.csv": ["u3,steel,3", "u3,copper,1", "u4,steel,1", "u5,steel,1,1", "u6,steel,1"],
     "n-1.csv": ["u1,steel,1", "u7,steel,1", "u4,brass,1", "u8,steel,1", "u8,brass,1"],
 }
+ROWS = [
+    *["s1,steel,1", "s1,steel,1", ",steel,1", "s2,steel,1", "s3,steel,1"],
+    # a contradiction of the part before, a duplicate of m-1, a correction
+    *["s2,brass,1", "u1,steel,1", "s3,brass,2", ",steel,2", "s5,steel,2"],
+    # the row with the greatest watermark, which is asked for again, is one that is refused
+    *["s6,steel,3", ",steel,3"],
+]
+"""Rows of a database, asked for by the hour, in parts of five, of which the last two are a batch."""
+
+PART_ROWS = 5
+
 FILES["m-4.csv"] = FILES["m-1.csv"]
 """Unit, material and hour recorded of each row; m-4 is m-1 under another name. The files of `m` and `n` are two
-sources of one table; a third source has no file."""
+sources of one table; a third source has no file, and the last is the database."""
 
 NEW = ["u2,steel,1", "u6,brass,2", "u4,brass,1", "u9,steel,1", "u9,tin,1", "u1", "u1,steel,1", "u10,steel,1"]
 """A file that arrives later: it repeats, corrects and contradicts rows of the others and of itself."""
@@ -56,6 +70,11 @@ def plant(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("plant")
     for name, rows in FILES.items():
         write(folder / name, rows)
+    with closing(sqlite3.connect(folder / "plant.db")) as connection, connection:
+        connection.execute("create table lots (id integer primary key, unit_id text, material text, hour text)")
+        rows = [row.split(",") for row in ROWS]
+        rows = [(unit or None, material, f"2025-05-01 0{hour}:00") for unit, material, hour in rows]
+        connection.executemany("insert into lots (unit_id, material, hour) values (?, ?, ?)", rows)
     return folder
 
 
@@ -64,7 +83,11 @@ def line(material_line, plant) -> Line:
     columns = {"recorded_at": "hour"}
     second = {"table": "materials", "path": str(plant / "n-*.csv"), "columns": columns}
     third = {"table": "events", "path": str(plant / "e-*.csv"), "delay": "0 s"}
-    return material_line(plant, second, third, columns=columns)
+    query = (
+        "select *, 'L1' as lot_id, '2025-05-01' as occurred_at from lots where :watermark is null or hour >= :watermark"
+    )
+    fourth = {"table": "materials", "url": f"sqlite:///{plant / 'plant.db'}", "watermark": "hour", "columns": columns}
+    return material_line(plant, second, third, fourth | {"query": f"{query} order by hour, id"}, columns=columns)
 
 
 def run(line: Line, lake: Path, as_of: pd.Timestamp = NIGHT, kill: int | None = None) -> list[str]:
@@ -76,9 +99,9 @@ def run(line: Line, lake: Path, as_of: pd.Timestamp = NIGHT, kill: int | None = 
             os._exit(KILLED)
         steps.append(name)
 
-    usual, module.BATCH_ROWS = module.BATCH_ROWS, BATCH_ROWS
+    usual, module.BATCH_ROWS, database.PART_ROWS = (module.BATCH_ROWS, database.PART_ROWS), BATCH_ROWS, PART_ROWS
     ingest(line, Lake(lake, step), as_of=as_of, now=NOW)
-    module.BATCH_ROWS = usual
+    module.BATCH_ROWS, database.PART_ROWS = usual
     return steps
 
 
@@ -141,11 +164,16 @@ def test_the_ingest_that_is_killed_has_everything_that_can_happen(whole):
         {
             f"{when} {table}": times
             for when in ("before", "after")
-            for table, times in {"quarantine": 3, "materials": 3, "files": 4, "problems": 1}.items()
+            for table, times in {"quarantine": 5, "materials": 5, "files": 6, "problems": 1}.items()
         }
     )
     book = Lake(lake).read("files").assign(name=lambda book: book["path"].map(os.path.basename)).set_index("name")
-    assert book[["rows", "accepted", "duplicates", "quarantined"]].to_numpy(int).tolist() == [
+    parts = book.loc["plant.db"].sort_values("rows")
+    counts = ["rows", "accepted", "duplicates", "quarantined"]
+    assert sorted(parts[counts].to_numpy(int).tolist()) == [[2, 1, 0, 1], [5, 2, 1, 2], [5, 3, 1, 1]]
+    assert parts["watermark"].fillna("").tolist() == ["text 2025-05-01 03:00", "", ""]
+    book = book.drop("plant.db")
+    assert book[counts].to_numpy(int).tolist() == [
         {
             "m-1.csv": [5, 2, 1, 2],
             "m-2.csv": [4, 1, 1, 2],
@@ -164,6 +192,22 @@ def test_killed_at_any_step_and_run_again_the_lake_is_as_if_nothing_had_happened
         run(line, again)
         assert content(again) == expected, f"killed {step}"
         assert set(Lake(again).read("problems")["problem"]) == set(Lake(whole[0]).read("problems")["problem"])
+
+
+def test_killed_and_asked_in_other_parts_no_row_of_a_database_is_lost_or_doubled(killed, line, tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "PART_ROWS", 4)
+    for step, lake in list(killed.items())[-6:]:
+        again = copied(lake, tmp_path)
+        run(line, again)
+        held, refused = Lake(again).read("materials"), Lake(again).read("quarantine")
+        assert not held.duplicated(["unit_id", "recorded_at"]).any(), f"killed {step}"
+        refused = refused[refused["path"].str.endswith("plant.db")]
+        assert not refused.duplicated(["reason", "content"]).any(), f"killed {step}"
+        assert refused["reason"].str.startswith("unit_id: missing").sum() == 3, f"killed {step}"
+        taken = set(zip(held["unit_id"], held["material"], held["recorded_at"].dt.hour, strict=True))
+        contradictory = {("s2", "steel", 1), ("s2", "brass", 1)}  # one is taken, or none
+        said = {(unit, material, int(hour)) for unit, material, hour in (row.split(",") for row in ROWS) if unit}
+        assert said - taken <= contradictory, f"killed {step}"
 
 
 def test_a_file_may_arrive_between_the_kill_and_the_next_run(killed, whole, line, arrive, tmp_path):

@@ -26,7 +26,7 @@ def rows(*versions: tuple[str, str, float, float]) -> pd.DataFrame:
 
 def book(*hours: float) -> pd.DataFrame:
     counts = dict.fromkeys(["size", "modified_ns", "rows", "accepted", "duplicates", "quarantined"], 0)
-    texts = dict.fromkeys(["file_id", "table", "path", "rules"], "x")
+    texts = dict.fromkeys(["file_id", "table", "path", "rules", "watermark"], "x")
     return pd.DataFrame([counts | texts | {"ingested_at": moment(hour)} for hour in hours])
 
 

@@ -1,3 +1,5 @@
+from datetime import time
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -115,7 +117,10 @@ def test_a_typed_result_of_another_number_is_none():
         ("2025-03-30 03:00:00", "2025-03-30 01:00:00"),
         ("2025-10-26 02:30:00", "2025-10-26 00:30:00"),  # twice: the earlier
         ("2025-10-26 03:00:00", "2025-10-26 02:00:00"),
-        ("9999-12-31 23:59:59", "9999-12-31 22:59:59"),
+        ("9999-12-31 23:59:59", "9999-12-31 23:59:59"),  # beyond what zones know, and impossible in any
+        ("2025-07-15 13:30-14:00", None),  # from then to then
+        ("2025-07-15 13:30:00-14:00", None),  # no zone is that far west
+        ("2025-07-15T13:30-05:00", "2025-07-15 18:30:00"),
         ("2025-02-29", None),
         ("2025-07-15 24:00:00", None),
         ("2025-07-15 10", None),  # cut
@@ -198,3 +203,63 @@ def test_dates_of_a_typed_column_are_read_as_text(source):
     dates = pa.array([pd.Timestamp("2025-07-15").date()]).to_pandas()
     read = values.times(values.tidied(pd.Series(dates)), source(timezone="Europe/Berlin"))
     assert instants(read) == ["2025-07-14 22:00:00"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "given", "instant"),
+    [
+        ("s", "1752570000", "2025-07-15 09:00:00"),
+        ("s", "1752570000.123456", "2025-07-15 09:00:00.123456"),
+        ("ms", "1752570000123", "2025-07-15 09:00:00.123000"),
+        ("us", "1752570000123456", "2025-07-15 09:00:00.123456"),
+        ("ns", "1752570000123456999", "2025-07-15 09:00:00.123456"),
+        ("s", "1752570000123", None),  # year 57506
+        ("ns", "99999999999999999999", None),
+        ("s", "2025-07-15", None),
+        ("s", "inf", None),
+    ],
+)
+def test_times_may_be_numbers_since_1970_in_utc(source, unit, given, instant):
+    read = values.times(text(given, None), source(time_format=f"epoch {unit}", timezone="Europe/Berlin"))
+    assert instants(read) == [instant, None]
+
+
+def test_typed_numbers_are_times_too(source):
+    seconds = source(time_format="epoch s")
+    assert instants(values.times(pd.Series([1752570000.123456, 1e300]), seconds)) == [
+        "2025-07-15 09:00:00.123456",
+        None,
+    ]
+    assert instants(values.times(pd.Series([1752570000, None], dtype="Int64"), seconds)) == [
+        "2025-07-15 09:00:00",
+        None,
+    ]
+    assert instants(values.times(pd.Series([True]), seconds)) == [None]
+
+
+def test_the_end_of_all_time_is_read_in_zones_of_the_west(source):
+    read = values.times(text("9999-12-31 23:59:59"), source(timezone="America/New_York"))
+    assert instants(read) == ["9999-12-31 23:59:59"]
+
+
+@pytest.mark.parametrize(
+    ("form", "date", "time", "expected"),
+    [
+        ("ISO8601", text("2025-07-15", None), text("13:30", "13:30"), ["2025-07-15 13:30", np.nan]),
+        ("ISO8601", text("2025-07-15 00:00:00.000", "x"), text("13:30", None), ["2025-07-15 13:30", np.nan]),
+        (
+            "ISO8601",
+            pd.Series(pd.to_datetime(["2025-07-15 00:00", "2025-07-15 08:00"])),
+            pd.Series([time(13, 30), time(13, 30)], dtype=object),
+            ["2025-07-15 13:30:00", "2025-07-15 08:00:00 13:30:00"],
+        ),
+        (
+            "%d.%m.%Y %H:%M:%S",
+            pd.Series(pd.to_datetime(["2025-07-15", None])),
+            text("13:30:00", "13:30:00"),
+            ["15.07.2025 13:30:00", np.nan],
+        ),
+    ],
+)
+def test_date_and_time_in_two_columns_are_one_time(source, form, date, time, expected):
+    assert values.joined([date, time], source(time_format=form)).tolist() == expected

@@ -9,7 +9,7 @@ from qma_predict.data import ingest as module
 from qma_predict.data.contract import check
 from qma_predict.data.ingest import ingest
 from qma_predict.data.lake import Lake
-from qma_predict.data.sources import RawFile, cells_of
+from qma_predict.data.raw import RawFile, cells_of
 
 NOW = pd.Timestamp("2025-07-01", tz="UTC")
 WIDE = pd.DataFrame(
@@ -101,7 +101,7 @@ def test_numbers_stay_numbers_beside_a_text_whatever_the_decimal_sign(take, tmp_
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        ({"wafer": [None, "w2", "w3"]}, "unit_id: missing"),
+        ({"at": [None, *WIDE["at"][1:]]}, "occurred_at: missing"),
         ({"at": ["31.04.2025", *WIDE["at"][1:]]}, "occurred_at: not a time"),
         ({"at": ["1970-01-01", *WIDE["at"][1:]]}, "occurred_at: impossible time, before 1990-01-01"),
     ],
@@ -165,7 +165,7 @@ class Stopped(BaseException):
 def test_stopped_at_any_step_and_run_again_no_cell_is_lost_or_taken_twice(take, material_line, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BATCH_ROWS", 4)
     write(WIDE.astype({"s1": object}).replace({"s1": {3.0: "high"}}), tmp_path / "r-1.csv")
-    write(WIDE.assign(wafer=["w1", None, "w9"]), tmp_path / "r-2.csv")
+    write(WIDE.assign(wafer=["w1", "w5", "w9"], at=[*WIDE["at"][:2], None]), tmp_path / "r-2.csv")
     steps: list[str] = []
     readings = {"table": "readings", "path": str(tmp_path / "r-*"), "tags": "s*"} | MAPPED
     line = material_line(tmp_path)

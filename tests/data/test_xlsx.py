@@ -1,7 +1,6 @@
 import io
 import zipfile
 from datetime import date, datetime, time
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -9,10 +8,10 @@ import xlsxwriter
 
 from qma_predict.data.ingest import ingest
 from qma_predict.data.lake import Lake
-from qma_predict.data.sources import parse
+from qma_predict.data.parsing import parse
 from qma_predict.errors import SourceError
 
-FILE = Path("plant/m-1.xlsx")
+FILE = "plant/m-1.xlsx"
 MOMENT = datetime(2025, 5, 1, 8, 30)  # noqa: DTZ001  # a workbook knows no zones
 NOW = pd.Timestamp("2025-07-01", tz="UTC")
 
@@ -106,6 +105,18 @@ def test_a_header_alone_is_a_file_without_rows(read):
     assert rows.empty
 
 
+def test_titles_above_and_a_footer_below_are_no_rows(read):
+    sheet = [["Press 4"], [], [" unit ", None, "lot"], ["u1", None, "L1"], [], ["u2", None, 7], ["Total", 2], []]
+    rows = read(sheet, skip=2, footer="Total")
+    assert rows.columns.tolist() == ["unit", "lot"]
+    assert rows["unit"].to_dict() == {1: "u1", 3: "u2"}
+
+
+def test_names_are_given_where_the_sheet_has_none_or_wrong_ones(read):
+    assert read([["u1", "L1"], [], ["u2", "L2"]], header=["unit", "lot"])["unit"].to_dict() == {1: "u1", 3: "u2"}
+    assert read([["?", "?"], ["u1", "L1"]], header=["unit", "lot"], skip=1)["lot"].to_dict() == {1: "L1"}
+
+
 WHOLE = workbook(all=[["unit"], *([f"u{n}"] for n in range(200))])
 
 
@@ -135,6 +146,9 @@ def archive(name: str) -> bytes:
         pytest.param(archive("xl/workbook.xml"), {}, "damaged workbook", id="a workbook without content"),
         pytest.param(workbook(all=[]), {}, "the sheet is empty", id="empty sheet"),
         pytest.param(workbook(all=[[], ["unit"], ["u1"]]), {}, "first row of the sheet is empty", id="header below"),
+        pytest.param(WHOLE, {"skip": 500}, "row 501 of the sheet is empty", id="skips all"),
+        pytest.param(WHOLE, {"header": ["a", "b"]}, "header gives 2 names, the sheet has 1", id="too many names"),
+        pytest.param(WHOLE, {"footer": "Total"}, "its last line is no footer", id="no footer"),
         pytest.param(WHOLE, {"sheet": "other"}, "no sheet 'other', found 'all'", id="missing sheet"),
         pytest.param(workbook(all=[["unit", "unit"]]), {}, "more than once: unit", id="repeated header"),
         pytest.param(b"", {}, "the file is empty", id="empty file"),

@@ -265,7 +265,7 @@ LINES = {
         "train",
         '"readings"]',
         '"reading"]',
-        ["learning.families: no family 'reading'. Expected some of product, readings, route"],
+        ["learning.families: no family 'reading'. Expected some of calendar, events, inspections, limits"],
     ),
     "tags of another table": (
         "ingest",

@@ -1,29 +1,53 @@
 """The real command, killed at random moments and run again."""
 
-import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from pipelines.train import learn
+from qma_predict.data.contract import TABLES
 from qma_predict.data.lake import Lake
-from qma_predict.home import Home
+from qma_predict.home import Home, open_home
 from qma_predict.publish import bundle
 
 ROOT = Path(__file__).parents[2]
 NIGHT = date(2025, 11, 11)
 
 
-def night(home: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    command = [Path(sys.executable).parent / "qma", "--home", home, "nightly", "demo", "--date", str(NIGHT)]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+@pytest.fixture
+def start(plant_folder, monkeypatch):
+    """Return a function that starts the command on a home."""
+    monkeypatch.setenv("QMA_DATA", str(plant_folder))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.chdir(ROOT)
+
+    def start(home: Home, *command: str) -> subprocess.Popen[bytes]:
+        words = [Path(sys.executable).parent / "qma", "--home", home.folder, *command]
+        return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    return start
+
+
+def seconds(process: subprocess.Popen[bytes]) -> float:
+    """How long a command runs that nothing stops."""
+    started = time.monotonic()
+    assert process.wait() == 0
+    return time.monotonic() - started
+
+
+def kill(process: subprocess.Popen[bytes], after: float) -> bool:
+    """Kill a command so many seconds after now; whether it was still running."""
+    time.sleep(after)
+    process.send_signal(signal.SIGKILL)
+    return process.wait() == -signal.SIGKILL
 
 
 def contents(home: Path) -> dict[str, bytes]:
@@ -31,31 +55,48 @@ def contents(home: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "receipt.json"}
 
 
+def rows(lake: Lake) -> dict[str, Counter[tuple[str, ...]]]:
+    """Every row of the lake and its books but for when it was ingested, in no order."""
+    tables = {
+        name: lake.read(name).drop(columns="ingested_at").astype("str") for name in (*TABLES, "quarantine", "files")
+    }
+    return {name: Counter(table.itertuples(index=False, name=None)) for name, table in tables.items()}
+
+
 @pytest.mark.proof
-def test_a_night_killed_ten_times_ends_in_one_whole_list(home, line, plant_folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("QMA_DATA", str(plant_folder))
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    monkeypatch.chdir(ROOT)
-    environment = dict(os.environ)
+def test_a_night_killed_ten_times_ends_in_one_whole_list(home, line, start, tmp_path):
     whole = Home(tmp_path / "whole")
     shutil.copytree(home.folder, whole.folder)
     learn("demo", str(whole.folder), line.as_of(NIGHT))
     killed = Home(tmp_path / "killed")
     shutil.copytree(whole.folder, killed.folder)
-    started = time.monotonic()
-    assert night(whole.folder, environment).wait() == 0
-    length = time.monotonic() - started
-    rows = Lake(whole.lake("demo")).versions()
+    night = ("nightly", "demo", "--date", str(NIGHT))
+    length = seconds(start(whole, *night))
+    versions = Lake(whole.lake("demo")).versions()
     draw = random.Random(20251111)
     lists = killed.published("demo")
     for _ in range(10):
-        process = night(killed.folder, environment)
-        time.sleep(draw.uniform(0.3, 1.0) * length)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        kill(start(killed, *night), draw.uniform(0.3, 1.0) * length)
         for day in bundle.published_dates(lists):  # whatever is there is whole
             bundle.verify(lists / day.isoformat())
-    assert night(killed.folder, environment).wait() == 0
+    assert start(killed, *night).wait() == 0
     assert contents(killed.folder) == contents(whole.folder)
     assert {path.name for path in lists.iterdir()} == {str(NIGHT), "latest", ".publish.lock"}
-    assert Lake(killed.lake("demo")).versions() == rows
+    assert Lake(killed.lake("demo")).versions() == versions
+
+
+@pytest.mark.proof
+def test_an_ingest_killed_ten_times_ends_in_the_same_lake(start, tmp_path):
+    whole = open_home(tmp_path / "whole")
+    length = seconds(start(whole, "ingest", "demo"))
+    expected = rows(Lake(whole.lake("demo")))
+    assert all(expected[name] for name in ("units", "visits", "readings", "inspections", "files"))
+    draw = random.Random(20251112)
+    stopped = 0
+    for part in range(10):  # spread over the time after the program has started
+        home = open_home(tmp_path / f"killed-{part}")
+        stopped += kill(start(home, "ingest", "demo"), (0.3 + 0.07 * (part + draw.random())) * length)
+        assert start(home, "ingest", "demo").wait() == 0
+        assert rows(Lake(home.lake("demo"))) == expected, f"killed in part {part}"
+        shutil.rmtree(home.folder)
+    assert stopped >= 5  # the last may have been done before

@@ -1,22 +1,24 @@
 """Nothing recorded after a unit's cutoff changes its features; nothing recorded after `as_of` changes a list.
 
-`scramble` is an adversary: it rewrites, within valid ranges, everything recorded after a moment. The checks built on
-it are shown to fail for a family that looks past the cutoff.
+`assert_no_leakage` is shown to hold for every family of the package, and to fail for families that leak.
 """
 
+import re
 import sys
 from collections.abc import Mapping
 from datetime import date, timedelta
+from pkgutil import iter_modules
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from qma_predict.data.contract import TABLES
-from qma_predict.data.lake import Lake
+from qma_predict.data.lake import SCHEMAS, Lake
+from qma_predict.errors import Leakage, NotEnoughData
 from qma_predict.features import families
+from qma_predict.features.adversary import scramble
+from qma_predict.features.leakage import assert_no_leakage
 from qma_predict.features.points import candidates, prediction_points
-from qma_predict.features.table import feature_table
 from qma_predict.learn.dataset import make_dataset
 from qma_predict.learn.training import train
 from qma_predict.publish.night import make_night
@@ -51,71 +53,6 @@ def make(tmp_path_factory):
     return make
 
 
-@pytest.fixture
-def leaking(line, tmp_path, monkeypatch):
-    """A line with one family, which takes the largest reading a unit will ever have."""
-    (tmp_path / "leaking.py").write_text(
-        "from ibis import _\n"
-        "def compute(history, points, line):\n"
-        '    readings = history.all_versions("readings").inner_join(points, "unit_id")\n'
-        '    largest = readings.group_by("point", "station", "tag").agg(largest=_.value.max())\n'
-        '    return largest.select("point", "largest", of=largest.station + "." + largest.tag)\n'
-    )
-    monkeypatch.setattr(families, "__path__", [*families.__path__, str(tmp_path)])
-    yield with_families(line, "leaking")
-    sys.modules.pop(f"{families.__name__}.leaking")
-    del families.leaking
-
-
-def with_families(line, *names):
-    return line.model_copy(update={"learning": line.learning.model_copy(update={"families": names})})
-
-
-def scramble(frames: Mapping[str, pd.DataFrame], moment: pd.Timestamp, seed: int) -> dict[str, pd.DataFrame]:
-    """The tables with another history after a moment: rows changed, deleted and added; what is before stays."""
-    rng = np.random.default_rng(seed)
-    return {name: _scrambled(name, rows, moment, rng) for name, rows in frames.items()}
-
-
-def _scrambled(name: str, rows: pd.DataFrame, moment: pd.Timestamp, rng: np.random.Generator) -> pd.DataFrame:
-    before, after = rows[rows["recorded_at"] <= moment], rows[rows["recorded_at"] > moment]
-    changed = _other_values(name, after[rng.random(len(after)) < 0.7], rng)
-    late = rows.sample(len(rows) // 10, random_state=rng)  # corrections, and rows that come late, of old and new
-    delay = pd.to_timedelta(rng.integers(1, 5 * 86_400_000_000, len(late)), unit="us")
-    late = _other_values(name, late, rng).assign(recorded_at=np.maximum(late["recorded_at"], moment) + delay)
-    elsewhere = rng.random(len(late)) < 0.5
-    late.loc[elsewhere, "occurred_at"] -= pd.Timedelta("7min")  # another key: a row of its own, not a correction
-    both = pd.concat([before, changed, late], ignore_index=True).astype(rows.dtypes)
-    return both.drop_duplicates([*TABLES[name].key, "recorded_at"]).sample(frac=1, random_state=rng)
-
-
-def _other_values(name: str, rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    rows, order = rows.copy(), rng.permutation(len(rows))
-    for column in set(TABLES[name].values) - {"ended_at", "occurred_at"}:
-        rows[column] = rows[column].iloc[order].to_numpy()
-    if name == "readings":
-        rows["value"] = rows["value"] * rng.uniform(0.5, 2, len(rows))
-    if name == "visits":  # ended at any moment between start and record, or not at all
-        share = rng.uniform(0, 1, len(rows))
-        rows["ended_at"] = (rows["started_at"] + share * (rows["recorded_at"] - rows["started_at"])).dt.as_unit("us")
-        rows.loc[share < 0.1, "ended_at"] = pd.NaT
-        rows["occurred_at"] = rows["ended_at"].fillna(rows["started_at"])
-    return rows
-
-
-def assert_features_do_not_see_past(frames, make, line, points, moment, seed=0):
-    """Scramble what was recorded after a moment: features of points with their cutoff by then stay, bit by bit."""
-    past = points[points["cutoff"] <= moment]
-    assert len(past) > 0
-    same, other = (
-        feature_table(make(tables).at(END), past, line) for tables in (frames, scramble(frames, moment, seed))
-    )
-    names = sorted(set(same) | set(other))
-    pd.testing.assert_frame_equal(
-        other.reindex(columns=names), same.reindex(columns=names), check_exact=True, check_dtype=False
-    )
-
-
 def moment_of(frames, seed):
     """A moment at which a reading was recorded, any but of the first tenth."""
     recorded = frames["readings"]["recorded_at"].sort_values()
@@ -127,11 +64,6 @@ def few(frames):
     """The tables of every eighth unit: a smaller world for checks that make many."""
     chosen = frames["units"]["unit_id"].sort_values().iloc[::8]
     return {name: rows[rows["unit_id"].isin(chosen)] if name in BIRTH else rows for name, rows in frames.items()}
-
-
-@pytest.fixture(scope="module")
-def few_points(few, make, line):
-    return prediction_points(make(few).at(END), line)
 
 
 def test_the_adversary_changes_a_lot_and_nothing_that_was_there(frames):
@@ -148,32 +80,142 @@ def test_the_adversary_changes_a_lot_and_nothing_that_was_there(frames):
     assert ((happened["recorded_at"] > moment) & (happened["occurred_at"] < moment)).sum() > 1000
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_features_do_not_see_past_a_moment(few, make, line, few_points, seed):
-    moment = moment_of(few, seed)
-    assert_features_do_not_see_past(few, make, line, few_points, moment, seed)
+ALL_FAMILIES = tuple(sorted(module.name for module in iter_modules(families.__path__)))
+"""Every family of the package: one that is added is checked from then on."""
+
+NOT_HERE = {"inspections"}
+"""Families that find nothing in the simulated plant, which has one gate."""
 
 
-def test_features_of_single_points_do_not_see_past_their_own_cutoff(few, make, line, few_points):
-    for seed, row in few_points.sample(4, random_state=5).iterrows():
-        alone = few_points[few_points["unit_id"] == row["unit_id"]]
-        assert_features_do_not_see_past(few, make, line, alone, row["cutoff"], seed)
+def with_families(line, *names):
+    return line.model_copy(update={"learning": line.learning.model_copy(update={"families": names})})
 
 
-def test_the_check_finds_a_family_that_looks_past_the_cutoff(few, make, leaking, few_points):
-    moment = moment_of(few, 0)
-    with pytest.raises(AssertionError, match="DataFrame"):
-        assert_features_do_not_see_past(few, make, leaking, few_points, moment)
-    alone = few_points.iloc[[100]]
-    with pytest.raises(AssertionError, match="DataFrame"):
-        assert_features_do_not_see_past(few, make, leaking, alone, alone["cutoff"].item())
+@pytest.mark.parametrize("seed", range(2))
+def test_no_family_of_the_package_sees_the_future(lake, line, seed):
+    checked = assert_no_leakage(with_families(line, *ALL_FAMILIES), lake.at(END), units=160, moments=2, seed=seed)
+    assert (len(checked.moments), checked.points > 80, checked.rewritten > 10_000) == (2, True, True)
+    assert checked.comparisons > 100 * len(checked.features)
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL_FAMILIES) - NOT_HERE))
+def test_each_family_is_in_the_proof_with_a_feature(lake, line, name):
+    checked = assert_no_leakage(with_families(line, name), lake.at(END), units=60, moments=1)
+    assert len(checked.features) > 0
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("seed", range(100, 140))
-def test_features_do_not_see_past_many_moments(few, make, line, few_points, seed):
-    moment = moment_of(few, seed)
-    assert_features_do_not_see_past(few, make, line, few_points, moment, seed)
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_no_family_of_the_package_sees_the_future_of_many_moments(lake, line, seed):
+    assert_no_leakage(with_families(line, *ALL_FAMILIES), lake.at(END), units=600, moments=6, seed=seed)
+
+
+HEAD = """
+import ibis
+from ibis import _
+from qma_predict.features.families import known
+"""
+LEAKING = {
+    "past_the_cutoff": """
+def compute(history, points, line):
+    readings = history.all_versions("readings").inner_join(points, "unit_id")
+    largest = readings.group_by("point", "station", "tag").agg(ever=_.value.max())
+    return largest.select("point", "ever", of=largest.station + "." + largest.tag)
+""",
+    "recorded_too_late": """
+def compute(history, points, line):
+    visits = history.all_versions("visits").inner_join(points, "unit_id").filter(_.occurred_at <= _.cutoff)
+    return visits.group_by("point", of="station").agg(stays=_.count().cast("float64"))
+""",
+    "newest_version": """
+def compute(history, points, line):
+    units = history.newest("units").inner_join(points, "unit_id").filter(_.occurred_at <= _.cutoff)
+    return units.select("point", "product", of=ibis.literal("unit_in_the_end"))
+""",
+    "other_units_later": """
+def compute(history, points, line):
+    mine = known(history.all_versions("visits").filter(_.station == "cast"), points)
+    mine = mine.select("point", "machine", "cutoff")
+    results = history.all_versions("inspections").select("unit_id", "passed")
+    theirs = history.all_versions("visits").select("unit_id", "machine", "started_at").inner_join(results, "unit_id")
+    both = mine.inner_join(theirs, "machine").filter(_.started_at <= _.cutoff)
+    return both.group_by("point", of=ibis.literal("cast")).agg(defects=(~_.passed).sum().cast("float64"))
+""",
+    "clock": """
+def compute(history, points, line):
+    now = ibis.literal(history.as_of.to_pydatetime()).cast("timestamp('UTC', 6)")
+    age = now.delta(points.cutoff, unit="minute").cast("float64")
+    return points.select("point", of=ibis.literal("unit"), age=age)
+""",
+}
+MOVES = {
+    "past_the_cutoff": r"'cast\.\w+\.ever'",
+    "recorded_too_late": r"'\w+\.stays'",
+    "newest_version": r"'unit_in_the_end\.product'",
+    "other_units_later": r"'cast\.defects'",
+    "clock": r"'unit\.age'",
+}
+
+
+@pytest.fixture
+def their_families(tmp_path, monkeypatch):
+    """Return a function that makes a module of a plant's own, and says its import path."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "leaky_plant").mkdir()
+
+    def make(name, code):
+        (tmp_path / "leaky_plant" / f"{name}.py").write_text(HEAD + code)
+        return f"leaky_plant.{name}"
+
+    yield make
+    for name in [name for name in sys.modules if name.startswith("leaky_plant")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("kind", LEAKING)
+def test_the_proof_catches_a_leaking_family_and_names_its_feature(lake, line, their_families, kind):
+    leaking = with_families(line, "product", "readings", their_families(kind, LEAKING[kind]))
+    told = rf"feature {MOVES[kind]} of unit 'P25-\d+' \(cutoff 2025-.*\) saw what was recorded after 2025-.*: it was "
+    with pytest.raises(Leakage, match=told) as caught:
+        assert_no_leakage(leaking, lake.at(END), units=100, moments=1)
+    assert isinstance(caught.value, AssertionError)
+    assert re.search(r"It moved for \d+ of \d+ units, and so did", str(caught.value))
+
+
+def test_a_family_that_fails_on_another_future_is_told_with_the_reason(lake, line, their_families):
+    brittle = """
+def compute(history, points, line):
+    if str(history.all_versions("readings").recorded_at.max().execute()) > "2025-11-16":
+        raise KeyError("unexpected tag")
+    return points.select("point", of=ibis.literal("unit"), one=points.point.cast("float64"))
+"""
+    with pytest.raises(Leakage, match="a family fails once what was recorded after .* KeyError: 'unexpected tag'"):
+        assert_no_leakage(with_families(line, their_families("brittle", brittle)), lake.at(END), units=60, moments=1)
+
+
+def test_a_check_of_nothing_is_refused(lake, line, make_history, their_families):
+    with pytest.raises(NotEnoughData, match="0 points"):
+        assert_no_leakage(line, make_history({}))
+    nothing = """
+def compute(history, points, line):
+    return points.select("point", of=ibis.literal("unit"), none=ibis.null("float64"))
+"""
+    with pytest.raises(NotEnoughData, match="0 features"):
+        assert_no_leakage(with_families(line, their_families("nothing", nothing)), lake.at(END), units=60, moments=1)
+
+
+def test_the_adversary_handles_every_table_and_readings_of_machines(make_lake):
+    hours = pd.date_range("2026-03-01", periods=50, freq="h", tz="UTC")
+    own = dict.fromkeys(["occurred_at", "started_at", "valid_from", "answered_at"], hours)
+    rows = pd.DataFrame(own | {"machine": "M1", "tag": "heat", "lot_id": [f"L{n}" for n in range(50)], "passed": True})
+    lake = make_lake({name: rows[[column for column in SCHEMAS[name].names if column in rows]] for name in TABLES})
+    frames = {name: lake.read(name) for name in TABLES}
+    for name, other in scramble(frames, hours[25], 0).items():
+        assert (other["recorded_at"] > hours[25]).sum() > 15, name
+        assert not other.duplicated([*TABLES[name].key, "recorded_at"]).any()
+        assert (other["recorded_at"] <= hours[25]).sum() == 26
+        assert not {"M1"} - set(other.get("machine", ["M1"]))
+    assert frames.keys() == TABLES.keys()
 
 
 @pytest.mark.parametrize("seed", range(3))

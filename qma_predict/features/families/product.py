@@ -8,6 +8,9 @@ from qma_predict.data.lake import History
 from qma_predict.features.families import known
 from qma_predict.line import Line
 
+UNITS = {"product": ""}
+INHERITED = True
+
 
 def compute(history: History, points: ir.Table, line: Line) -> ir.Table:
     """Feature `unit.product`, as recorded last by the cutoff."""

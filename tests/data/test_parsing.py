@@ -1,7 +1,4 @@
 import gzip
-import os
-import threading
-from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -10,17 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qma_predict.data.sources import RawFile, file_id, find_files, load, parse, stamp
+from qma_predict.data.parsing import parse
+from qma_predict.data.raw import RawFile
 from qma_predict.errors import SourceError
 
 
 @pytest.fixture
 def read(tmp_path, source):
-    """Return a function that writes a file and reads it back."""
+    """Return a function that reads a file's content."""
 
     def read(content: bytes, name: str = "export.csv", **rules) -> RawFile:
-        (tmp_path / name).write_bytes(content)
-        return parse(tmp_path / name, load(tmp_path / name), source(**rules))
+        return parse(str(tmp_path / name), content, source(**rules))
 
     return read
 
@@ -210,13 +207,6 @@ def test_a_parquet_file_of_pandas_keeps_its_index_as_a_column(read, tmp_path):
     assert raw.rows["unit_id"].tolist() == ["u1"]
 
 
-def test_what_a_parquet_file_is_does_not_depend_on_its_folder(tmp_path, source):
-    folder = tmp_path / "site=berlin"
-    folder.mkdir()
-    (folder / "x.parquet").write_bytes(parquet(pa.table({"v": [1.0]})))
-    assert list(parse(folder / "x.parquet", load(folder / "x.parquet"), source()).rows.columns) == ["v"]
-
-
 @pytest.mark.parametrize("keep", [3, 0.5, -1])
 def test_a_cut_parquet_file_is_refused(read, tmp_path, keep):
     content = parquet(pa.table({"v": list(range(1000))}))
@@ -233,7 +223,7 @@ def test_a_damaged_parquet_file_is_refused_or_read_but_never_a_traceback(source,
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     try:
-        raw = parse(Path("x.parquet"), bytes(content), source())
+        raw = parse("x.parquet", bytes(content), source())
     except SourceError:
         return
     assert isinstance(raw.rows, pd.DataFrame)
@@ -241,7 +231,7 @@ def test_a_damaged_parquet_file_is_refused_or_read_but_never_a_traceback(source,
 
 def test_a_broken_row_that_is_no_text_is_not_lost(source):
     with pytest.raises(SourceError, match=r"x\.csv: cannot be read: 'utf-8' codec can't decode byte 0xa1"):
-        parse(Path("x.csv"), b"a,b\n1,2\n\xa1,1,2\n", source())
+        parse("x.csv", b"a,b\n1,2\n\xa1,1,2\n", source())
 
 
 @settings(deadline=None)
@@ -249,7 +239,7 @@ def test_a_broken_row_that_is_no_text_is_not_lost(source):
 def test_any_bytes_are_a_file_or_refused(source, content):
     for name in ("x.csv", "x.csv.gz", "x.parquet"):
         try:
-            parse(Path(name), content, source())
+            parse(name, content, source())
         except SourceError:
             continue
 
@@ -259,54 +249,122 @@ def test_the_format_may_be_told(read):
     assert len(read(b"a,b\n1,2\n", "x.dat").rows) == 1
 
 
-def test_files_are_found_in_the_order_of_their_names(tmp_path, source):
-    for name in ("b.csv", "a.csv", "c.txt", "sub/d.csv"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "folder.csv").mkdir()
-    assert find_files(source(path=str(tmp_path / "*.csv"))) == [tmp_path / "a.csv", tmp_path / "b.csv"]
-    deep = find_files(source(path=str(tmp_path / "**" / "*.csv")))
-    assert [path.name for path in deep] == ["a.csv", "b.csv", "d.csv"]
+# Lines above and below the table.
 
 
-def test_no_file_is_told_with_the_pattern(tmp_path, source):
+def test_lines_above_the_header_are_skipped_and_rows_are_numbered_below_it(read):
+    raw = read(b"Press 4\n\nunit,lot\nu1,L1\nu2\nu3,L3\n", skip=2)
+    assert as_lists(raw) == {1: ["u1", "L1"], 3: ["u3", "L3"]}
+    assert as_broken(raw) == {2: ("expected 2 values as in the header, found 1", "u2")}
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
+def test_lines_of_any_system_are_skipped(read, newline):
+    raw = read(newline.join([b"Press 4", b"by Ada", b"unit,lot", b"u1,L1"]), skip=2)
+    assert as_lists(raw) == {1: ["u1", "L1"]}
+
+
+def test_a_file_shorter_than_what_is_skipped_is_refused(read):
+    with pytest.raises(SourceError, match="no line after the 3 to skip"):
+        read(b"a,b\n1,2\n", skip=3)
+
+
+def test_names_are_given_where_the_file_has_none(read):
+    raw = read(b"u1,L1\nu2\nu3,L3\n", header=["unit", "lot"])
+    assert list(raw.rows.columns) == ["unit", "lot"]
+    assert as_lists(raw) == {1: ["u1", "L1"], 3: ["u3", "L3"]}
+    assert as_broken(raw) == {2: ("expected 2 names in header, found 1", "u2")}
+    assert as_lists(read(b"u1,L1", header=["unit", "lot"])) == {1: ["u1", "L1"]}
+
+
+def test_a_wrong_header_is_skipped_and_the_right_one_given(read):
+    raw = read(b"unit,unit\nu1,L1\n", header=["unit", "lot"], skip=1)
+    assert as_lists(raw) == {1: ["u1", "L1"]}
+    assert read(b"unit,unit\n", header=["unit", "lot"], skip=1).rows.empty
+
+
+def test_names_lose_the_blanks_around_them(read):
+    assert list(read(b" unit ;\tlot\nu1;L1\n", separator=";").rows.columns) == ["unit", "lot"]
+
+
+def test_two_names_that_differ_in_blanks_are_one_name_twice(read):
+    with pytest.raises(SourceError, match="columns named more than once: unit"):
+        read(b"unit, unit\nu1,L1\n")
+
+
+@pytest.mark.parametrize("content", [b"unit,lot\nu1,L1,1\nu2,L2,2\n", b"Press 4\nunit,lot,n\nu1,L1,1\n"])
+def test_a_header_with_fewer_names_than_all_rows_have_values_is_told_with_what_to_do(read, tmp_path, content):
     with pytest.raises(SourceError) as error:
-        find_files(source(path=str(tmp_path / "*.csv")))
+        read(content)
+    names = content.split(b"\n")[0].decode().split(",")
     assert str(error.value) == (
-        f"source of materials: no file matches {tmp_path / '*.csv'}. Check the path in line.toml, and that the export "
-        "has run."
+        f"{tmp_path / 'export.csv'}: {len(names)} names ({', '.join(names)}) for rows of 3 values. Are there lines "
+        "above the header? Give their number as skip. Or does the header lack names? Give them all as header, and "
+        "skip the file's own."
     )
 
 
-def test_a_file_that_is_away_for_a_moment_is_read(tmp_path):
-    """As on a share that is slow to answer: the file comes after the first attempt, before the last."""
-    path = tmp_path / "late.csv"
-    timer = threading.Timer(0.2, path.write_bytes, [b"a,b\n"])
-    timer.start()
-    assert load(path) == b"a,b\n"
-    timer.join()
+def test_one_row_with_a_value_too_many_is_no_wrong_header(read):
+    assert len(read(b"a,b\n1,2,3\n").broken) == 1
 
 
-@pytest.mark.parametrize("action", [load, stamp])
-def test_a_file_that_stays_away_is_told(tmp_path, action):
+def test_a_footer_is_no_row(read):
+    raw = read(b"unit,lot\nu1,L1\nu2\nTotal;2\n", footer="Total")
+    assert as_lists(raw) == {1: ["u1", "L1"]}
+    assert list(as_broken(raw)) == [2]
+
+
+@pytest.mark.parametrize("end", [b"Total,2", b"Total,2\n", b"Total,2\r\n\r\n", b"Total,2\n\nTotal: all\n \n"])
+def test_a_footer_has_any_number_of_lines_that_all_match(read, end):
+    assert as_lists(read(b"unit,lot\nTotal,1\nu1,L1\n" + end, footer="^Total")) == {1: ["Total", "1"], 2: ["u1", "L1"]}
+
+
+@pytest.mark.parametrize("content", [b"unit,lot\nu1,L1\nu2,L", b"unit,lot\n", b"unit,lot\nTotal,1\nu1,L1\n"])
+def test_a_file_that_does_not_end_with_its_footer_is_cut(read, tmp_path, content):
     with pytest.raises(SourceError) as error:
-        action(tmp_path / "gone.csv")
+        read(content, footer="Total")
     assert str(error.value) == (
-        f"{tmp_path / 'gone.csv'}: cannot be read: No such file or directory. Check the share and its permissions."
+        f"{tmp_path / 'export.csv'}: is cut or still being written: its last line is no footer. Expected one that "
+        "matches 'Total'; nothing of the file was taken, and it is read again next time."
     )
 
 
-def test_the_stamp_changes_with_the_file(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_bytes(b"a")
-    first = stamp(path)
-    assert stamp(path) == first == (str(path), 1, path.stat().st_mtime_ns)
-    os.utime(path, ns=(first[2], first[2] + 1))
-    assert stamp(path) != first
+def test_skip_header_and_footer_work_together_in_any_encoding(read):
+    text = "Größen\nGröße;Los\n1,5;ä\nEnde der Größen\n"
+    for encoding in ("utf-8-sig", "latin-1", "utf-16"):
+        raw = read(
+            text.encode(encoding),
+            encoding=encoding,
+            separator=";",
+            skip=2,
+            header=["size", "lot"],
+            footer="Ende der Gr",
+        )
+        assert as_lists(raw) == {1: ["1,5", "ä"]}
 
 
-def test_a_file_is_its_content_read_by_rules_wherever_it_lies(source):
-    same = file_id(b"a", source(path="x.csv"))
-    assert same == file_id(b"a", source(path="y.csv"))
-    others = [file_id(b"b", source()), file_id(b"a", source(decimal=",")), file_id(b"a", source(delay="1 s"))]
-    assert len({same, *others}) == 4
+@pytest.mark.parametrize("rules", [{}, {"header": ["a", "b"], "skip": 1}, {"header": ["a", "b"]}])
+def test_a_byte_order_mark_is_no_part_of_a_name_or_value(read, rules):
+    for content, encoding in ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
+        body = "a,b\nu1,1\n" if rules.get("skip") or not rules else "u1,1\n"
+        raw = read(content + body.encode(encoding), encoding=encoding, **rules)
+        assert list(raw.rows.columns) == ["a", "b"]
+        assert as_lists(raw) == {1: ["u1", "1"]}
+
+
+def test_text_longer_than_a_block_is_recoded_as_a_whole(read):
+    text = "a,b\n" + "ä€,1\n" * 300_000
+    raw = read(text.encode("utf-16"), encoding="utf-16")
+    assert len(raw.rows) == 300_000
+    assert set(raw.rows["a"]) == {"ä€"}
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=80), st.integers(0, 3), st.booleans())
+def test_any_bytes_below_skipped_lines_and_above_a_footer_are_a_file_or_refused(source, content, skip, named):
+    rules = {"skip": skip, "footer": "E"} | ({"header": ["a", "b"]} if named else {})
+    for encoding in ("utf-8", "latin-1", "utf-16"):
+        try:
+            parse("x.csv", content + b"\nE", source(encoding=encoding, **rules))
+        except SourceError:
+            continue

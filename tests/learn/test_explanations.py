@@ -1,0 +1,135 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit, logit
+
+from qma_predict.learn.explanations import REST, explain, feature_groups, partial_dependence
+
+
+def additive(X):
+    """Log-odds 2 a - b + 3 [c is x] - 4, d does nothing."""
+    return expit(2 * X["a"] - X["b"] + 3 * (X["c"] == "x") - 4).to_numpy()
+
+
+@pytest.fixture
+def siblings():
+    rng = np.random.default_rng(1)
+    return pd.DataFrame(
+        {
+            "a": rng.normal(size=200),
+            "b": rng.normal(size=200),
+            "c": pd.array(rng.choice(["x", "y"], size=200, p=[0.25, 0.75]), dtype="str"),
+            "d": rng.normal(size=200),
+        }
+    )
+
+
+@pytest.fixture
+def units(siblings):
+    return pd.DataFrame(
+        {"a": [1.0, 0.0], "b": [-1.0, np.nan], "c": pd.array(["x", "y"], dtype="str"), "d": [5.0, 0.0]},
+        index=pd.Index(["u1", "u2"], name="unit_id"),
+    ).fillna({"b": 0.5})
+
+
+def each_alone(X):
+    return {name: name for name in X}
+
+
+def test_of_an_additive_model_each_contribution_is_its_term_against_the_siblings_mean(units, siblings):
+    found = explain(additive, units, siblings, each_alone(units), samples=800)
+    table = found.contributions.pivot(index="unit_id", columns="group", values="contribution")
+    share = (siblings["c"] == "x").mean()
+    means = siblings[["a", "b"]].mean()
+    assert table.loc["u1", "a"] == pytest.approx(2 * (1 - means["a"]), abs=0.02)
+    assert table.loc["u1", "b"] == pytest.approx(-(-1 - means["b"]), abs=0.02)
+    assert table.loc["u1", "c"] == pytest.approx(3 * (1 - share), abs=0.02)
+    assert table.loc["u2", "c"] == pytest.approx(3 * (0 - share), abs=0.02)
+    assert table["d"].abs().max() < 1e-9
+
+
+def test_the_sum_is_score_minus_baseline_within_the_stated_error(units, siblings):
+    def crossed(X):
+        return expit(X["a"] * X["b"] + X["a"] - 2).to_numpy()
+
+    misses = []
+    for seed in range(100):
+        found = explain(crossed, units.head(1), siblings, each_alone(units), samples=60, random_state=seed)
+        wanted = found.totals["score"] - found.totals["baseline"]
+        misses.append((found.contributions["contribution"].sum() - wanted.item()) / found.totals["error"].item())
+    assert (np.abs(misses) < 2).sum() >= 88  # nominally 95 of 100; fewer than 88 come less often than once in 300
+    assert found.totals["baseline"].nunique() == 1
+    assert found.totals["baseline"].iloc[0] == pytest.approx(logit(crossed(siblings)).mean())
+
+
+def test_when_every_sibling_is_dealt_equally_often_nothing_is_missed(units, siblings):
+    found = explain(additive, units, siblings, each_alone(units), samples=2 * len(siblings))
+    sums = found.contributions.groupby("unit_id")["contribution"].sum()
+    pd.testing.assert_series_equal(sums, found.totals["score"] - found.totals["baseline"], check_names=False)
+
+
+def test_features_of_a_group_are_told_as_one(units, siblings):
+    found = explain(additive, units, siblings, {"a": "a", "b": "a", "c": "c", "d": "d"}, samples=400)
+    assert set(found.contributions["group"]) == {"a", "c", "d"}
+    assert found.contributions.iloc[0]["group"] == "a"
+
+
+def test_the_groups_that_matter_least_are_told_together():
+    rng = np.random.default_rng(2)
+    siblings = pd.DataFrame(rng.normal(size=(100, 30)), columns=[f"f{n}" for n in range(30)])
+    units = pd.DataFrame(3.0, index=["u"], columns=siblings.columns)
+
+    def two_matter(X):
+        return expit(X["f7"] + 2 * X["f21"] + 0.01 * X.sum(axis=1) - 3).to_numpy()
+
+    found = explain(two_matter, units, siblings, each_alone(siblings), most=2, samples=100)
+    assert found.contributions["group"].tolist()[:2] == ["f21", "f7"]
+    assert set(found.contributions["group"]) == {"f7", "f21", REST}
+    rest = found.contributions.set_index("group").loc[REST, "contribution"]
+    assert rest == pytest.approx(0.01 * 3 * 28, abs=0.1)
+
+
+def test_the_same_seed_gives_the_same_contributions(units, siblings):
+    one, other = (explain(additive, units, siblings, each_alone(units), samples=10).contributions for _ in range(2))
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
+def test_what_moves_together_is_one_group_whatever_its_direction_and_form():
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(size=(2, 300))
+    X = pd.DataFrame(
+        {
+            "a": a,
+            "a_exp": np.exp(a),
+            "minus_a": -a + 0.05 * rng.normal(size=300),
+            "b": b,
+            "flat": 1.0,
+            "gone": np.nan,
+            "word": ["x"] * 300,
+        }
+    )
+    X.loc[::7, "a"] = np.nan
+    groups = feature_groups(X)
+    assert groups[["a", "a_exp", "minus_a"]].nunique() == 1
+    assert groups[["b", "flat", "gone", "word"]].tolist() == ["b", "flat", "gone", "word"]
+
+
+def test_without_siblings_or_without_a_group_it_says_so(units, siblings):
+    with pytest.raises(ValueError, match="no good siblings"):
+        explain(additive, units, siblings.head(0), each_alone(units))
+    with pytest.raises(ValueError, match="features without a group: d"):
+        explain(additive, units, siblings, {"a": "a", "b": "b", "c": "c"})
+
+
+def test_partial_dependence_stays_within_what_was_observed(siblings):
+    curve = partial_dependence(additive, siblings, "a", points=5)
+    low, high = siblings["a"].quantile([0.02, 0.98])
+    assert curve["value"].iloc[[0, -1]].tolist() == pytest.approx([low, high])
+    assert curve["risk"].is_monotonic_increasing
+    assert curve["share"].iloc[2] == pytest.approx(0.5, abs=0.01)
+    at_median = siblings.assign(a=siblings["a"].median())
+    assert curve["risk"].iloc[2] == pytest.approx(additive(at_median).mean())
+    words = partial_dependence(additive, siblings, "c")
+    assert words["value"].tolist() == ["y", "x"]
+    assert words["risk"].iloc[1] > words["risk"].iloc[0]
+    assert words["share"].sum() == pytest.approx(1)
