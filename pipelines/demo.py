@@ -46,7 +46,7 @@ class Demo:
     newest: Path
 
 
-def demo(home: str, *, days: int = 120, units_per_day: int = 750, seed: int = 7) -> Demo:
+def demo(home: str, *, days: int = 120, units_per_day: int = 600, seed: int = 7) -> Demo:
     """Simulate a plant, ingest, train, replay and publish its last two weeks, and compare with the truth.
 
     The home is emptied first; one that an earlier demo did not make is refused.

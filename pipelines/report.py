@@ -1,5 +1,6 @@
 """What the commands say at the end, in words."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from pipelines.demo import Demo
     from qma_predict.data.ingest import Counts, Ingested
     from qma_predict.data.survey import Survey
+    from qma_predict.learn.search import Search
     from qma_predict.publish.registry import Model
 
 
@@ -92,12 +94,37 @@ def _span(span: "pd.Timedelta") -> str:
 def of_model(model: "Model") -> str:
     """What the champion is, and why; and which features looked like leaks."""
     leaks = f"look like leaks: {model.leaks}; the evidence is in leaks.csv of the run\n" if model.leaks else ""
+    ranking = [f"its scores are a ranking and not probabilities: {model.ranking}"] if model.ranking else []
+    also = "".join(f"  {sentence}\n" for sentence in (*model.also, *ranking))
     return (
         f"champion of {model.line}: v{model.version}, {model.contestant}, "
         f"trained with what was known at {model.as_of:%Y-%m-%d %H:%M} UTC\n"
         f"backtest: {model.finding}\n"
+        f"{also}"
         f"{leaks}MLflow run {model.run_id}"
     )
+
+
+def of_search(found: "Search") -> str:
+    """The best trials, what to make of them, and what to write into the line's file."""
+    complete = found.trials[found.trials["state"] != "pruned"].sort_values("log_loss")
+    lines = [f"{len(found.trials) - 1} trials, {len(found.trials) - len(complete)} of them pruned; the best:"]
+    for trial in complete.head(5).to_dict("records"):
+        named = ", ".join(f"{name} = {trial[name]:g}" for name in found.best)
+        lines.append(f"  log loss {trial['log_loss']:.4f}{' (in use)' if trial['trial'] == 0 else ''}: {named}")
+    lines += [
+        "",
+        f"With what was known at {found.as_of:%Y-%m-%d %H:%M} UTC, before the backtest begins:",
+        found.sentence,
+    ]
+    if found.better:
+        values = ", ".join(f"{name} = {_toml(value)}" for name, value in found.parameters.items())
+        lines += ["", "For line.toml, under [learning]:", f"parameters = {{ {values} }}"]
+    return "\n".join(lines)
+
+
+def _toml(value: bool | int | float | str) -> str:
+    return json.dumps(value)  # of such values a number or text of JSON is one of TOML, too
 
 
 def of_demo(done: "Demo") -> str:

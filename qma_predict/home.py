@@ -21,7 +21,7 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class Home:
-    """Where things lie: `lake/<line>`, `mlflow`, `published/<line>`; and one lock a line for those who write.
+    """Where things lie: `lake/<line>`, `mlflow`, `cards/<line>`, `published/<line>`; and a lock a line for writers.
 
     Make one with `open_home`.
     """
@@ -35,6 +35,10 @@ class Home:
     def published(self, line: str) -> Path:
         """Folder of a line's published lists."""
         return self.folder / "published" / line
+
+    def card(self, line: str, version: str) -> Path:
+        """File of the model card of a version of a line's model."""
+        return self.folder / "cards" / line / f"v{version}.md"
 
     @property
     def mlflow(self) -> Path:

@@ -95,7 +95,7 @@ for name in {modules!r}:
     importlib.import_module(name)
 assert opened == [], opened
 assert before == (dict(os.environ), logging.root.level, list(logging.root.handlers), random.getstate())
-for heavy in ("mlflow", "prefect", "lightgbm"):
+for heavy in ("mlflow", "prefect", "lightgbm", "optuna"):
     assert heavy not in sys.modules, heavy
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -73,7 +73,7 @@ def test_a_line_says_what_the_plant_is(read):
     assert line.gate.maturity == timedelta(days=5)
     assert line.list.as_of.isoformat() == "05:00:00"
     assert line.sources[0].delay == timedelta(minutes=10)
-    assert line.learning.recipe == "boosted_trees"
+    assert line.learning.recipe == "default"
 
 
 WRONG = {

@@ -11,6 +11,7 @@ from ibis import _
 
 from qma_predict.data.contract import TABLES
 from qma_predict.data.lake import History, newest
+from qma_predict.data.results import valid_at_gate
 from qma_predict.line import Line
 
 
@@ -49,8 +50,8 @@ def prediction_points(history: History, line: Line) -> pd.DataFrame:
 
 def _gate_results(history: History, line: Line) -> ir.Table:
     """When the first result of a counted characteristic at the gate was recorded, by unit."""
-    counted = (_.gate == line.gate.name) & _.characteristic.isin(line.gate.characteristics)
-    return history.all_versions("inspections").filter(counted).group_by("unit_id").agg(result_at=_.recorded_at.min())
+    results = valid_at_gate(history.all_versions("inspections"), line)
+    return results.group_by("unit_id").agg(result_at=_.recorded_at.min())
 
 
 def _leaving(history: History, line: Line) -> ir.Table:

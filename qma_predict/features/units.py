@@ -1,4 +1,4 @@
-"""The unit of measure of each feature."""
+"""The unit of measure of each feature, and the family that it is of."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -29,9 +29,31 @@ def feature_units(history: History, line: Line, names: Iterable[str]) -> dict[st
     """
     templates: dict[str, str] = {}
     for one in line.learning.families:
-        templates |= getattr(family(one, line.file), "UNITS", {})
+        templates |= _templates(one, line)
     recorded = _recorded(history)
     return {name: _unit(name, templates, line.units, recorded) for name in names}
+
+
+def feature_families(line: Line, names: Iterable[str]) -> dict[str, str]:
+    """Family of the line that each feature is of, by its statistic; the last one that has it, as for its unit.
+
+    Parameters
+    ----------
+    line : Line
+    names : iterable of str
+        As for `feature_units`.
+
+    Returns
+    -------
+    dict of str to str
+        Every name with its family; empty where no family says that it has such a statistic.
+    """
+    of = {statistic: one for one in line.learning.families for statistic in _templates(one, line)}
+    return {name: of.get(name.rpartition(".")[2], "") for name in names}
+
+
+def _templates(name: str, line: Line) -> Mapping[str, str]:
+    return getattr(family(name, line.file), "UNITS", {})
 
 
 def _unit(name: str, templates: Mapping[str, str], patterns: Mapping[str, str], recorded: Mapping[str, str]) -> str:

@@ -4,16 +4,25 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
 
 from qma_predict.errors import NotEnoughData
 from qma_predict.learn import metrics
+from qma_predict.learn.costs import expected_cost
+from qma_predict.learn.reliability import log_loss, observed_over_expected_interval
 from qma_predict.learn.splits import RollingOriginSplit
+from qma_predict.learn.weights import fit_weighted
+from qma_predict.line import Costs
 
 logger = logging.getLogger(__name__)
+
+_NO_COSTS = Costs()
 
 METRICS = (
     "average_precision",
@@ -21,7 +30,9 @@ METRICS = (
     "precision_at_capacity",
     "recall_at_capacity",
     "brier_skill",
+    "log_loss",
     "observed_over_expected",
+    "expected_cost",
 )
 
 
@@ -32,21 +43,36 @@ class Backtest:
     Attributes
     ----------
     table : pandas.DataFrame
-        A row per block, contestant and metric: ``block`` (1 is the oldest), ``origin`` (start of the
+        A row per block, contestant and metric: ``block`` (1 is the oldest), ``origin`` and ``end`` (of the
         block, UTC), ``train_units``, ``train_defects``, ``units`` and ``defects`` (the block's candidates
         with a known outcome), ``contestant``, ``metric`` (one of `METRICS`), ``value`` (NaN where it is
-        not defined) and ``reason`` (why the value is missing, else missing).
+        not defined), ``low`` and ``high`` (95 % interval of ``observed_over_expected``; missing for the other
+        metrics, of which the differences count: `qma_predict.learn.verdict`) and ``reason`` (why the value is
+        missing, else missing).
     predictions : pandas.DataFrame
         A row per block, contestant and candidate of the block: ``block``, ``contestant``, ``unit_id``,
         ``night``, ``score`` and ``outcome`` (1 defect, 0 good, NaN not known). Sorted by block,
         contestant in the order given, cutoff and unit.
     capacity : int
         Units that can be checked a night, as measured.
+    costs : Costs
+        Those of ``expected_cost``.
     """
 
     table: pd.DataFrame
     predictions: pd.DataFrame
     capacity: int
+    costs: Costs = _NO_COSTS
+
+
+class _Fold(NamedTuple):
+    """A block: its facts, positions, labels and weights of its training rows, and the candidates that are judged."""
+
+    facts: dict
+    train: np.ndarray
+    labels: np.ndarray
+    weight: np.ndarray | None
+    judged: pd.DataFrame
 
 
 def backtest(
@@ -59,6 +85,9 @@ def backtest(
     night: pd.Series,
     splitter: RollingOriginSplit,
     capacity: int,
+    costs: Costs = _NO_COSTS,
+    weight: pd.Series | None = None,
+    n_jobs: int | None = None,
 ) -> Backtest:
     """Train and measure every contestant on successive blocks, each with only what was known before it.
 
@@ -86,6 +115,15 @@ def backtest(
         Where the blocks are. Its `gap` should be the label maturity.
     capacity : int
         Units that can be checked a night.
+    costs : Costs, optional
+        What an escape, a check and a false alarm cost; by default that is not known.
+    weight : pandas.Series of float, optional
+        How many units each stands for (`inspection_weights`): contestants whose `fit` takes ``sample_weight`` learn
+        with it. The table stays over the inspected units; see `qma_predict.learn.over_all`.
+    n_jobs : int, optional
+        Fits at a time, of all blocks and contestants, as joblib has it: None is 1 unless a `joblib.parallel_config`
+        says otherwise, on any backend that is registered. The result is the same bit for bit. Other processes do
+        not log.
 
     Returns
     -------
@@ -99,31 +137,32 @@ def backtest(
         A unit_id is twice in `X`, or a cutoff is missing.
     """
     frame, units = _in_time_order(X, cutoff, outcome, night)
-    rows, predictions = [], []
     origins = splitter.origins(units["cutoff"])
-    folds = splitter.split(frame, groups=units["cutoff"])
-    for block, (origin, (train, test)) in enumerate(zip(origins, folds, strict=True), start=1):
+    folds: list[_Fold] = []
+    for origin, (train, test) in zip(origins, splitter.split(frame, groups=units["cutoff"]), strict=True):
         labels = labels_at(origin).reindex(frame.index[train]).astype(float).to_numpy()
         train, labels = train[~np.isnan(labels)], labels[~np.isnan(labels)]
         judged = units.iloc[test][units["night"].iloc[test].notna().to_numpy()]
-        train_X, judged_X = frame.iloc[train], frame.loc[judged.index]
         facts = {
-            "block": block,
+            "block": len(folds) + 1,
             "origin": origin,
+            "end": origin + pd.Timedelta(splitter.test),
             "train_units": len(labels),
             "train_defects": int(labels.sum()),
             "units": int(judged["outcome"].count()),
             "defects": int(judged["outcome"].sum()),
         }
-        for name, estimator in contestants.items():
-            started = time.perf_counter()
-            score, reason = _scores(estimator, train_X, labels, judged_X)
-            measured = _measure(judged, score, reason, facts, capacity)
-            rows += [facts | {"contestant": name} | row for row in measured]
-            if score is not None:
-                predictions.append(_predictions(block, name, judged, score))
-            _log(facts, name, len(origins), time.perf_counter() - started, measured[0])
-    return Backtest(_tidy(rows), _stack(predictions), capacity)
+        learnt = None if weight is None else weight.loc[frame.index[train]].to_numpy()
+        folds.append(_Fold(facts, train, labels, learnt, judged))
+    measure = partial(_measure, capacity=capacity, costs=costs)
+    done = Parallel(n_jobs=n_jobs)(
+        delayed(_take_part)(name, estimator, fold, frame.iloc[fold.train], frame.loc[fold.judged.index], measure)
+        for fold in folds
+        for name, estimator in contestants.items()
+    )
+    rows = [row for measured, _ in done for row in measured]
+    predictions = [rows for _, rows in done if rows is not None]
+    return Backtest(_tidy(rows), _stack(predictions), capacity, costs)
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
@@ -171,8 +210,33 @@ def _in_time_order(
     return X.loc[units.index], units
 
 
+def _take_part(
+    name: str,
+    estimator: BaseEstimator,
+    fold: _Fold,
+    train_X: pd.DataFrame,
+    judged_X: pd.DataFrame,
+    measure: Callable[..., list[dict]],
+) -> tuple[list[dict], pd.DataFrame | None]:
+    """What the table and the predictions say of a contestant in a block."""
+    started = time.perf_counter()
+    score, reason = _scores(estimator, train_X, fold.labels, fold.weight, judged_X)
+    measured = [fold.facts | {"contestant": name} | row for row in measure(fold.judged, score, reason, fold.facts)]
+    facts, first = fold.facts, measured[0]
+    logger.info(
+        "block %d from %s: %s on %d units with %d defects in %.1f s: average precision %s",
+        *(facts["block"], facts["origin"], name, facts["train_units"], facts["train_defects"]),
+        *(time.perf_counter() - started, first["reason"] or f"{first['value']:.3f}"),
+    )
+    return measured, None if score is None else _predictions(facts["block"], name, fold.judged, score)
+
+
 def _scores(
-    estimator: BaseEstimator, train_X: pd.DataFrame, labels: np.ndarray, judged_X: pd.DataFrame
+    estimator: BaseEstimator,
+    train_X: pd.DataFrame,
+    labels: np.ndarray,
+    weight: np.ndarray | None,
+    judged_X: pd.DataFrame,
 ) -> tuple[np.ndarray | None, str | None]:
     defects = int(labels.sum())
     if defects in (0, len(labels)):
@@ -180,17 +244,18 @@ def _scores(
     if judged_X.empty:
         return None, "no candidates in the block"
     try:
-        model = clone(estimator).fit(train_X, labels.astype(int))
+        model = fit_weighted(clone(estimator), train_X, labels.astype(int), weight)
     except NotEnoughData as error:
         return None, str(error)
     return model.predict_proba(judged_X)[:, 1], None
 
 
 def _measure(
-    judged: pd.DataFrame, score: np.ndarray | None, reason: str | None, facts: dict, capacity: int
+    judged: pd.DataFrame, score: np.ndarray | None, reason: str | None, facts: dict, *, capacity: int, costs: Costs
 ) -> list[dict]:
+    missing = {"value": np.nan, "low": np.nan, "high": np.nan, "reason": reason}
     if score is None:
-        return [{"metric": metric, "value": np.nan, "reason": reason} for metric in METRICS]
+        return [{"metric": metric} | missing for metric in METRICS]
     y, nights = judged["outcome"], judged["night"]
     prevalence = facts["train_defects"] / facts["train_units"]
     values = {
@@ -199,19 +264,25 @@ def _measure(
         "precision_at_capacity": metrics.precision_at_capacity(y, score, capacity=capacity, nights=nights),
         "recall_at_capacity": metrics.recall_at_capacity(y, score, capacity=capacity, nights=nights),
         "brier_skill": metrics.brier_skill(y, score, prevalence=prevalence),
+        "log_loss": log_loss(y, score),
         "observed_over_expected": metrics.observed_over_expected(y, score),
+        "expected_cost": expected_cost(y, score, capacity=capacity, costs=costs, nights=nights),
     }
-    return [
-        {"metric": metric, "value": values[metric], "reason": _why_undefined(metric, values[metric], facts)}
-        for metric in METRICS
-    ]
+    rows = {
+        metric: {"metric": metric} | missing | {"value": value, "reason": _why_undefined(metric, value, facts, costs)}
+        for metric, value in values.items()
+    }
+    rows["observed_over_expected"] |= observed_over_expected_interval(y, score)._asdict()
+    return list(rows.values())
 
 
-def _why_undefined(metric: str, value: float, facts: dict) -> str | None:
+def _why_undefined(metric: str, value: float, facts: dict, costs: Costs) -> str | None:
     if not np.isnan(value):
         return None
     if facts["units"] == 0:
         return "no candidate of the block has a known outcome"
+    if metric == "expected_cost" and costs.escape is None:
+        return "the line names no costs"
     if metric == "precision_at_capacity":
         return "no listed unit has a known outcome"
     return f"{facts['defects']} defects among {facts['units']} candidates with a known outcome"
@@ -221,14 +292,6 @@ def _predictions(block: int, name: str, judged: pd.DataFrame, score: np.ndarray)
     rows = judged.reset_index()[["unit_id", "night", "outcome"]]
     rows = rows.assign(block=block, contestant=name, score=score)
     return rows[["block", "contestant", "unit_id", "night", "score", "outcome"]]
-
-
-def _log(facts: dict, name: str, blocks: int, seconds: float, measured: dict) -> None:
-    logger.info(
-        "block %d of %d from %s: %s on %d units with %d defects in %.1f s: average precision %s",
-        *(facts["block"], blocks, facts["origin"], name, facts["train_units"], facts["train_defects"]),
-        *(seconds, measured["reason"] or f"{measured['value']:.3f}"),
-    )
 
 
 def _tidy(rows: list[dict]) -> pd.DataFrame:

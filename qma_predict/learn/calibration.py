@@ -4,29 +4,37 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import expit, logit
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator
+from sklearn.isotonic import isotonic_regression
 from sklearn.utils.validation import check_is_fitted
 
-from qma_predict.learn.baselines import binary_labels
+from qma_predict.learn.base_rate import BaseRateShift, base_rate_shift, log_odds, weights_of
 
 MIN_OF_EACH_CLASS = 10
-_SMALLEST_SCORE = 1e-9
+"""With fewer later defects, or goods, scores are a ranking: too few to say that they are probabilities."""
+
+MIN_FOR_STEPS = 1000
+"""Below so many of the rarer class isotonic regression costs more than it finds."""
+
+_MIXED = 0.01
 _SMALLEST_SLOPE = 0.05
 
 
-def fit_shrunk_sigmoid(score: object, y: object, *, strength: float = 20.0) -> tuple[float, float]:
-    """Return slope and offset that calibrate a score, shrunk to leaving it as it is.
+def fit_slope(
+    score: object, y: object, *, block: object = None, strength: float = 20.0, sample_weight: object = None
+) -> tuple[float, float]:
+    """Return by how much the log odds of a score are to be stretched, and about which point.
 
-    The calibrated probability is ``p = expit(slope * z + offset)`` with ``z = logit(score)``. With `c`,
-    the mean of ``z`` weighted by ``score * (1 - score)``, and ``shift = offset + (slope - 1) * c``, the
-    correction at `c`, slope and shift minimise
+    With ``z = logit(score)``, the point `c`, the mean of ``z`` weighted by ``score * (1 - score)``, and a level for
+    each block of rows, the slope minimises
 
-        sum_i log loss(y_i, p_i) + strength / 2 * ((slope - 1)^2 + shift^2),   slope >= 0.05
+        sum_i log loss(y_i, expit(c + slope * (z_i - c) + level_block(i))) + strength / 2 * (slope - 1)^2
+            + 1 / 2 * sum_block level^2,    slope >= 0.05
 
-    that is, Gaussian priors to slope 1 and shift 0. At `c` slope and shift do not depend on each other,
-    and where defects are rare a defect carries about one unit of information on each, so that the priors
-    weigh as much as about `strength` defects. A positive slope cannot reverse the ranking, which
-    unpenalised scaling does when the calibration rows are few. The problem is convex: one solution.
+    that is, a Gaussian prior to slope 1, which weighs as much as about `strength` defects where they are rare. The
+    levels take up what moves between the blocks, so that a drifting base rate does not look like a slope. A
+    positive slope cannot reverse the ranking, which unpenalised scaling does when the calibration rows are few.
+    The problem is convex: one solution.
 
     Parameters
     ----------
@@ -34,12 +42,16 @@ def fit_shrunk_sigmoid(score: object, y: object, *, strength: float = 20.0) -> t
         Raw probabilities in [0, 1] of rows that the scorer has not seen.
     y : array-like of shape (n_rows,)
         1 defect, 0 good.
+    block : array-like of int from 0, shape (n_rows,), optional
+        Block of each row; by default there is one.
     strength : float, default 20.0
-        Weight of the priors [about defects].
+        Weight of the prior [about defects].
+    sample_weight : array-like, shape (n_rows,), optional
 
     Returns
     -------
-    slope, offset : float
+    slope, point : float
+        The point in log odds.
 
     Raises
     ------
@@ -49,134 +61,206 @@ def fit_shrunk_sigmoid(score: object, y: object, *, strength: float = 20.0) -> t
     References
     ----------
     Platt, J. (1999). Probabilistic outputs for support vector machines. Advances in Large Margin
-    Classifiers; the priors are the addition.
+    Classifiers; the priors and blocks are the addition.
 
     Examples
     --------
-    Four times as many defects as the score says, first few and then many:
+    Scores that are too sure, seen from few rows and from many:
 
-    >>> slope, offset = fit_shrunk_sigmoid([0.02] * 50, [1] * 4 + [0] * 46)
-    >>> apply_sigmoid([0.02], slope, offset).round(3)
-    array([0.023])
-    >>> slope, offset = fit_shrunk_sigmoid([0.02] * 5000, [1] * 400 + [0] * 4600)
-    >>> apply_sigmoid([0.02], slope, offset).round(3)
-    array([0.075])
+    >>> fit_slope([0.02, 0.5] * 20, ([0, 0] * 3 + [0, 1]) * 5)[0] > 0.9
+    True
+    >>> round(fit_slope([0.02, 0.5] * 4000, ([0, 0] * 3 + [0, 1]) * 500 + ([0, 0] * 3 + [1, 1]) * 500)[0], 1)
+    0.2
     """
-    z = _bounded_logit(score)
-    labels = np.asarray(y, dtype=float)
+    z = log_odds(score)
+    labels, weight = np.asarray(y, dtype=float), weights_of(sample_weight, len(z))
     if z.shape != labels.shape:
         raise ValueError(f"calibration: {z.size} scores but {labels.size} labels")
-    weight = expit(z) * expit(-z)
-    centre = float(np.average(z, weights=weight)) if len(z) else 0.0
-    z = z - centre
+    if not len(z):
+        return 1.0, 0.0
+    number = np.zeros(len(z), dtype=int) if block is None else np.asarray(block)
+    point = float(np.average(z, weights=weight * expit(z) * expit(-z)))
+    z = z - point
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        slope, shift = parameters
-        raised = centre + slope * z + shift
-        excess = expit(raised) - labels
-        value = np.sum(np.logaddexp(0.0, raised) - labels * raised)
-        penalty = strength / 2 * ((slope - 1.0) ** 2 + shift**2)
-        gradient = np.array([excess @ z + strength * (slope - 1.0), excess.sum() + strength * shift])
-        return value + penalty, gradient
+        slope, level = parameters[0], parameters[1:]
+        raised = point + slope * z + level[number]
+        excess = weight * (expit(raised) - labels)
+        value = weight @ (np.logaddexp(0.0, raised) - labels * raised)
+        penalty = strength / 2 * (slope - 1.0) ** 2 + level @ level / 2
+        levels = np.bincount(number, excess, len(level)) + level
+        return value + penalty, np.concatenate([[excess @ z + strength * (slope - 1.0)], levels])
 
-    bounds = [(_SMALLEST_SLOPE, None), (None, None)]
-    slope, shift = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds).x
-    return float(slope), float(shift + (1.0 - slope) * centre)
-
-
-def apply_sigmoid(score: object, slope: float, offset: float) -> np.ndarray:
-    """Return ``expit(slope * logit(score) + offset)``, shape (n_rows,).
-
-    Examples
-    --------
-    >>> apply_sigmoid([0.2, 0.5], 1.0, np.log(2.0)).round(3)
-    array([0.333, 0.667])
-    """
-    return expit(slope * _bounded_logit(score) + offset)
+    blocks = int(number.max()) + 1
+    bounds = [(_SMALLEST_SLOPE, None)] + [(None, None)] * blocks
+    start = np.concatenate([[1.0], np.zeros(blocks)])
+    return float(minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x[0]), point
 
 
-class CalibratedOnLater(ClassifierMixin, BaseEstimator):
-    """A classifier fitted on the earlier rows and calibrated on the later ones.
+class Calibration(BaseEstimator):
+    """From the score of a model to the probability of a defect: how is chosen by the number of defects.
 
-    The calibration never sees rows that the estimator was fitted on. The later rows calibrate only when
-    they hold at least `MIN_OF_EACH_CLASS` defects and as many goods, and when the earlier rows hold both
-    classes. Otherwise the estimator is fitted on all rows and its probabilities stay as they are.
+    First a hundredth of the base rate is mixed with 99 hundredths of the score: a forest that says 0 means that it
+    has seen none, not that there is none, and its log odds would outweigh all others.
+
+    The rows that calibrate are later than those that the scores were learnt from. Of the class that is rarer
+    among them, they hold
+
+    fewer than `MIN_OF_EACH_CLASS`
+        ``method_ = "ranking"``: too few to say. The log odds are shrunk towards those of the base rate by the
+        factor ``d / (d + strength)`` with `d` the defects (or goods, if rarer) that were learnt from, so that
+        few defects give probabilities near the base rate. Then ``is_ranking_`` is true: the scores rank, but
+        nothing shows that they are probabilities.
+    fewer than `MIN_FOR_STEPS`
+        ``method_ = "sigmoid"``: the slope of `fit_slope`, and a level that gives the number of defects that was
+        seen, shrunk to the one that was promised as by `base_rate_shift`.
+    more
+        ``method_ = "isotonic"``: the mean, in log odds, of that sigmoid and of isotonic regression on it; the sigmoid
+        keeps the ranking within the steps.
+
+    The rows come in blocks, each scored by the model of its time, and the model in use is fitted on all of them. Where
+    the base rate drifts, that one knows by itself part of what the models of the time did not: the median, over the
+    rows of a block, of the difference in log odds. That part is not added a second time. If the newest block
+    then holds significantly more or fewer defects than the level of those before it promises, the base rate has
+    jumped: the level is that of the newest block.
 
     Parameters
     ----------
-    estimator : scikit-learn classifier
-        Unfitted; it is cloned.
-    calibration_share : float, default 0.2
-        Share of the rows, the newest, that calibrate; between 0 and 1, edges excluded.
+    strength : float, default 20.0
+        Weight of leaving the score as it is [about defects].
 
     Attributes
     ----------
-    classes_ : numpy.ndarray
-        ``[0, 1]``.
-    estimator_ : scikit-learn classifier
-        The fitted clone.
+    method_ : str
+    is_ranking_ : bool
     slope_, offset_ : float
-        See `fit_shrunk_sigmoid`; 1 and 0 when not calibrated.
-    calibrated_on_ : dict of str to int
-        ``rows`` and ``defects`` that calibrated; both 0 when not calibrated.
+        Of the sigmoid.
+    steps_ : numpy.ndarray, shape (2, n_steps)
+        Log odds by the sigmoid, and by isotonic regression; no steps unless isotonic.
+    drift_ : BaseRateShift
+        What the newest block says of the level of those before it; taken up in `offset_` where it is significant.
+    shift_ : float
+        Added to the log odds after all that: the base rate has moved since; see `follow`.
+    base_rate_ : float
+        Share of defects among all rows that were learnt from.
+    rows_, defects_ : int
+        That calibrated.
+
+    Examples
+    --------
+    >>> few = Calibration().fit([0.5, 0.1], [1, 0], base_rate=0.05, learnt_from=10)
+    >>> few.is_ranking_, few.apply([0.5, 0.05, 0.01]).round(3).tolist()
+    (True, [0.123, 0.05, 0.03])
     """
 
-    def __init__(self, estimator: BaseEstimator, calibration_share: float = 0.2) -> None:
-        self.estimator = estimator
-        self.calibration_share = calibration_share
+    def __init__(self, strength: float = 20.0) -> None:
+        self.strength = strength
 
-    def fit(self, X: pd.DataFrame | np.ndarray, y: object) -> "CalibratedOnLater":
-        """Fit on the earlier rows, calibrate on the later ones.
+    def fit(
+        self,
+        score: object,
+        y: object,
+        *,
+        base_rate: float,
+        learnt_from: float,
+        block: object = None,
+        in_use: object = None,
+        sample_weight: object = None,
+    ) -> "Calibration":
+        """Fit on scores of rows that the scorer has not seen.
 
         Parameters
         ----------
-        X : array-like of shape (n_rows, n_columns)
-            Rows in time order, oldest first.
+        score : array-like of shape (n_rows,)
+            Raw probabilities in [0, 1].
         y : array-like of shape (n_rows,)
             1 defect, 0 good.
+        base_rate : float
+            Share of defects among all rows that were learnt from.
+        learnt_from : float
+            Number of defects (or goods, if rarer) that were learnt from.
+        block : array-like of int from 0, shape (n_rows,), optional
+            Block of each row; by default there is one.
+        in_use : array-like of shape (n_rows,), optional
+            Raw probabilities of the same rows by the model that is used, which has seen them; by default `score`.
+        sample_weight : array-like, shape (n_rows,), optional
 
         Raises
         ------
-        NotEnoughData
-            Only one class.
         ValueError
-            A label is not 0 or 1, or `calibration_share` is not between 0 and 1.
+            `score` is not within [0, 1], or the lengths differ.
         """
-        if not 0.0 < self.calibration_share < 1.0:
-            raise ValueError(f"calibration_share is {self.calibration_share}; expected between 0 and 1")
-        labels = binary_labels(y, type(self.estimator).__name__)
-        first = len(labels) - round(self.calibration_share * len(labels))
-        earlier, later = labels[:first], labels[first:]
-        enough = min(later.sum(), len(later) - later.sum()) >= MIN_OF_EACH_CLASS
-        if enough and 0 < earlier.sum() < len(earlier):
-            self.estimator_ = clone(self.estimator).fit(_rows(X, slice(first)), earlier)
-            raw = self.estimator_.predict_proba(_rows(X, slice(first, None)))[:, 1]
-            self.slope_, self.offset_ = fit_shrunk_sigmoid(raw, later)
-            self.calibrated_on_ = {"rows": len(later), "defects": int(later.sum())}
-        else:
-            self.estimator_ = clone(self.estimator).fit(X, labels)
-            self.slope_, self.offset_ = 1.0, 0.0
-            self.calibrated_on_ = {"rows": 0, "defects": 0}
-        self.classes_ = np.array([0, 1])
+        labels = np.asarray(y, dtype=float)
+        rarer = min(labels.sum(), len(labels) - labels.sum())
+        self.rows_, self.defects_ = len(labels), int(labels.sum())
+        self.steps_, self.shift_, self.base_rate_ = np.empty((2, 0)), 0.0, float(base_rate)
+        self.drift_ = base_rate_shift([], [])
+        self.is_ranking_ = bool(rarer < MIN_OF_EACH_CLASS)
+        if self.is_ranking_:
+            self.method_ = "ranking"
+            self.slope_ = learnt_from / (learnt_from + self.strength)
+            self.offset_ = float((1.0 - self.slope_) * log_odds([base_rate])[0])
+            return self
+        self.method_ = "sigmoid" if rarer < MIN_FOR_STEPS else "isotonic"
+        number = np.zeros(len(labels), dtype=int) if block is None else np.asarray(block)
+        weight, mixed = weights_of(sample_weight, len(labels)), self._mixed(score)
+        self.slope_, point = fit_slope(mixed, labels, block=number, strength=self.strength, sample_weight=weight)
+        self.offset_ = (1.0 - self.slope_) * point
+        raised = self.slope_ * log_odds(mixed) + self.offset_
+        if in_use is not None:
+            ahead = self.slope_ * (log_odds(self._mixed(in_use)) - log_odds(mixed))
+            raised += pd.Series(ahead).groupby(number).transform("median").to_numpy()
+        level = self._level(raised, labels, number, weight)
+        self.offset_ += level
+        if self.method_ == "isotonic":
+            self.steps_ = _isotonic_steps(raised + level, labels, weight)
         return self
 
-    def predict_proba(self, X: pd.DataFrame | np.ndarray) -> np.ndarray:
-        """Return P(good) and P(defect) of each row, shape (n_rows, 2)."""
+    def _level(self, raised: np.ndarray, labels: np.ndarray, number: np.ndarray, weight: np.ndarray) -> float:
+        """Log odds to add: those of all blocks, or of the newest if it differs from those before it."""
+
+        def shift(rows: np.ndarray, level: float, **options: float) -> BaseRateShift:
+            return base_rate_shift(expit(raised[rows] + level), labels[rows], sample_weight=weight[rows], **options)
+
+        newest = number == number.max()
+        before = shift(~newest, 0.0, strength=self.strength)
+        self.drift_ = shift(newest, before.log_odds, known_from=before.observed)
+        if self.drift_.is_significant:
+            return before.log_odds + self.drift_.log_odds
+        return shift(np.full(len(labels), True), 0.0, strength=self.strength).log_odds
+
+    def apply(self, score: object) -> np.ndarray:
+        """Return the probability for each score, shape (n_rows,)."""
         check_is_fitted(self)
-        defect = apply_sigmoid(self.estimator_.predict_proba(X)[:, 1], self.slope_, self.offset_)
-        return np.column_stack([1.0 - defect, defect])
+        raised = self.slope_ * log_odds(self._mixed(score)) + self.offset_
+        if self.steps_.shape[1]:
+            raised = (raised + np.interp(raised, self.steps_[0], self.steps_[1])) / 2.0
+        return expit(raised + self.shift_)
 
-    def predict(self, X: pd.DataFrame | np.ndarray) -> np.ndarray:
-        """Return the likelier class of each row, shape (n_rows,)."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+    def follow(self, score: object, y: object, sample_weight: object = None) -> BaseRateShift:
+        """Move the intercept to where newer labels put it, and return what they say; see `base_rate_shift`.
+
+        Parameters
+        ----------
+        score, y, sample_weight
+            As `fit`, of rows newer than those that were learnt from.
+        """
+        self.shift_ = 0.0
+        shift = base_rate_shift(self.apply(score), y, known_from=self.defects_, sample_weight=sample_weight)
+        self.shift_ = shift.log_odds
+        return shift
+
+    def _mixed(self, score: object) -> np.ndarray:
+        return (1.0 - _MIXED) * np.asarray(score, dtype=float) + _MIXED * self.base_rate_
 
 
-def _bounded_logit(score: object) -> np.ndarray:
-    values = np.asarray(score, dtype=float)
-    if not ((values >= 0.0) & (values <= 1.0)).all():
-        raise ValueError("calibration: scores must be probabilities within [0, 1], none missing")
-    return logit(np.clip(values, _SMALLEST_SCORE, 1.0 - _SMALLEST_SCORE))
-
-
-def _rows(X: pd.DataFrame | np.ndarray, rows: slice) -> pd.DataFrame | np.ndarray:
-    return X.iloc[rows] if isinstance(X, pd.DataFrame) else X[rows]
+def _isotonic_steps(z: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Log odds of scores and of isotonic rates, at the middle of each step; half a row of each class is added."""
+    order = np.argsort(z, kind="stable")
+    z, labels, weight = z[order], labels[order], weight[order]
+    rate = isotonic_regression(labels, sample_weight=weight)
+    step = np.cumsum(np.diff(rate, prepend=rate[0]) > 0)
+    total, defects, place = (np.bincount(step, weight * part) for part in (np.ones(len(z)), labels, z))
+    steps = np.stack([place / total, logit((defects + 0.5) / (total + 1.0))])
+    steps[1] = np.maximum.accumulate(steps[1])  # the half rows may disorder steps of very few
+    return steps

@@ -9,7 +9,8 @@ import pandas as pd
 from qma_predict.data.lake import History
 from qma_predict.features.points import prediction_points
 from qma_predict.features.table import feature_table
-from qma_predict.learn.labels import labels
+from qma_predict.features.units import feature_units
+from qma_predict.learn.labels import STATES, label_states, labels, values_of
 from qma_predict.line import Line
 
 
@@ -28,8 +29,10 @@ class Dataset:
     y : Series, shape (n_points,), indexed by unit_id
         1.0 defect, 0.0 good, missing unknown.
     identity : dict
-        Line, moment, versions of the tables, counts and a digest of features and labels: what is needed to make
-        the same dataset again, and to see that it is the same.
+        Line, moment, versions of the tables, counts (of labels by their state, too) and a digest of features and
+        labels: what is needed to make the same dataset again, and to see that it is the same.
+    units : dict of str to str
+        Unit of measure of every feature; empty where it has none or none is known.
     """
 
     history: History
@@ -38,6 +41,7 @@ class Dataset:
     X: pd.DataFrame
     y: pd.Series
     identity: dict[str, object]
+    units: dict[str, str]
 
     def labels_at(self, moment: datetime) -> pd.Series:
         """Labels as known at an earlier moment.
@@ -56,7 +60,8 @@ def make_dataset(history: History, line: Line) -> Dataset:
     """Dataset of a line as known at the history's `as_of`."""
     points = prediction_points(history, line)
     X = feature_table(history, points, line)
-    y = labels(history, points, line)
+    states = label_states(history, points, line)
+    y = values_of(states)
     identity = {
         "line": line.name,
         "line_digest": line.digest,
@@ -67,9 +72,10 @@ def make_dataset(history: History, line: Line) -> Dataset:
         "features": X.shape[1],
         "labelled": int(y.notna().sum()),
         "defects": int(y.sum()),
+        "states": {state: int((states == state).sum()) for state in STATES},
         "digest": _digest(X, y),
     }
-    return Dataset(history, line, points.set_index("unit_id"), X, y, identity)
+    return Dataset(history, line, points.set_index("unit_id"), X, y, identity, feature_units(history, line, X))
 
 
 def _digest(X: pd.DataFrame, y: pd.Series) -> str:

@@ -1,12 +1,18 @@
 """Labels: what the gate decided, as known at a moment, and only once it had time to decide."""
 
 import ibis
+import ibis.expr.types as ir
 import pandas as pd
 from ibis import _
 
 from qma_predict.data.contract import TABLES
 from qma_predict.data.lake import History, newest
+from qma_predict.data.results import at_gate
 from qma_predict.line import Line
+
+STATES = ("pending", "good", "defect", "disputed", "void")
+
+_VALUE = {"good": 0.0, "defect": 1.0}
 
 
 def labels(history: History, points: pd.DataFrame, line: Line) -> pd.Series:
@@ -18,28 +24,88 @@ def labels(history: History, points: pd.DataFrame, line: Line) -> pd.Series:
     points : DataFrame
         With unique ``unit_id`` and with ``cutoff`` [UTC].
     line : Line
-        Its gate: name, counted characteristics and maturity.
+        Its gate: name, counted characteristics, maturity, and codes of disputed and void results.
 
     Returns
     -------
     Series of float, shape (n_points,), indexed by unit_id
-        1.0 if the first inspection after the cutoff of any counted characteristic failed, in its newest
-        correction; 0.0 if all counted characteristics were inspected and passed; missing otherwise, and for
-        every unit until cutoff + maturity: defects are often reported sooner than good results, so that the
-        newest days would look worse than they are.
+        1.0 where `label_states` says defect, 0.0 where it says good, missing otherwise.
     """
-    counted = (_.gate == line.gate.name) & _.characteristic.isin(line.gate.characteristics)
-    inspections = newest(history.all_versions("inspections").filter(counted), TABLES["inspections"].key)
+    return values_of(label_states(history, points, line))
+
+
+def values_of(states: pd.Series) -> pd.Series:
+    """Labels of states: 1.0 defect, 0.0 good, missing for the others.
+
+    Examples
+    --------
+    >>> values_of(pd.Series(["defect", "good", "void"])).tolist()
+    [1.0, 0.0, nan]
+    """
+    return states.map(_VALUE).astype(float).rename("label")
+
+
+def label_states(history: History, points: pd.DataFrame, line: Line) -> pd.Series:
+    """State of each point's label as known at the history's `as_of`.
+
+    Parameters
+    ----------
+    history, points, line
+        As `labels` has them.
+
+    Returns
+    -------
+    Series of str, shape (n_points,), indexed by unit_id
+        ``defect`` if the first valid inspection after the cutoff of any counted characteristic failed, in its newest
+        correction, and is not disputed; else ``disputed`` if a characteristic is; else ``good`` if all counted
+        characteristics were inspected and passed; ``void`` if there are results, but no valid one; ``pending``
+        otherwise, and for every unit until cutoff + maturity: defects are often reported sooner than good results,
+        so that the newest days would look worse than they are.
+
+    Notes
+    -----
+    A result is void while its newest version has a code of `gate.void`: the inspection failed, not the unit. It
+    counts as if it had not been there, and the next one of the characteristic decides.
+
+    A characteristic is disputed while a valid result of it, the first or a later one, has a code of `gate.disputed`.
+    That a later result contradicts the first is no dispute by itself: a correction replaces it, and a re-inspection,
+    of which nobody says that it was of the same piece in the same state, comes too late.
+    """
+    found = results(history, points, line)
+    units = deciding(found).group_by("unit_id")
+    verdicts = units.agg(
+        failed=(~_.passed & ~_.disputed).any(), disputed=_.disputed.any(), inspected=_.count()
+    ).to_pandas()
+    verdicts = verdicts.set_index("unit_id").reindex(points["unit_id"])
+    there = points["unit_id"].isin(found.select("unit_id").distinct().to_pandas()["unit_id"]).to_numpy()
+    state = pd.Series("pending", index=verdicts.index, name="state", dtype="str")
+    state[(verdicts["inspected"] == len(set(line.gate.characteristics))).to_numpy()] = "good"
+    state[verdicts["disputed"].eq(True).to_numpy()] = "disputed"
+    state[verdicts["failed"].eq(True).to_numpy()] = "defect"
+    state[there & verdicts["inspected"].isna().to_numpy()] = "void"
+    mature = points["cutoff"] + pd.Timedelta(line.gate.maturity) <= history.as_of
+    return state.where(mature.to_numpy(), "pending")
+
+
+def results(history: History, points: pd.DataFrame, line: Line) -> ir.Table:
+    """Newest version of each counted result at the gate after the unit's cutoff.
+
+    Returns
+    -------
+    Table
+        The columns of `inspections`, ``cutoff``, and the flags ``void`` and ``disputed`` by the result's code.
+    """
+    inspections = newest(at_gate(history.all_versions("inspections"), line), TABLES["inspections"].key)
     cutoffs = ibis.memtable(points[["unit_id", "cutoff"]].astype({"unit_id": "str"}))
     after = inspections.inner_join(cutoffs, "unit_id").filter(_.occurred_at > _.cutoff)
-    order = ibis.row_number().over(group_by=["unit_id", "characteristic"], order_by="occurred_at")
-    first = after.mutate(_order=order).filter(_._order == 0)
-    verdicts = (
-        first.group_by("unit_id").agg(failed=(~_.passed).any(), inspected=_.count()).to_pandas().set_index("unit_id")
-    )
-    verdicts = verdicts.reindex(points["unit_id"])
-    label = pd.Series(float("nan"), index=verdicts.index, name="label")
-    label[(verdicts["inspected"] == len(set(line.gate.characteristics))).to_numpy()] = 0.0
-    label[verdicts["failed"].eq(True).to_numpy()] = 1.0
-    mature = points["cutoff"] + pd.Timedelta(line.gate.maturity) <= history.as_of
-    return label.where(mature.to_numpy())
+    code = after.code.fill_null("")
+    return after.mutate(void=code.isin(line.gate.void), disputed=code.isin(line.gate.disputed))
+
+
+def deciding(found: ir.Table) -> ir.Table:
+    """Of `results`, the first valid one of each unit and characteristic; ``disputed`` if any valid one of it is."""
+    of_one = ["unit_id", "characteristic"]
+    valid = found.filter(~_.void)
+    order = ibis.row_number().over(group_by=of_one, order_by="occurred_at")
+    disputed = valid.disputed.any().over(group_by=of_one)
+    return valid.mutate(_order=order, disputed=disputed).filter(_._order == 0).drop("_order")

@@ -2,6 +2,10 @@
 
 Every function takes ``y_true`` (1 defect, 0 good, NaN not known) and ``score`` (higher is likelier to be a
 defect) of the same length, row by row, in any row order. A measure that is not defined is NaN, never 0.
+
+Every function also takes ``sample_weight``, of the same length and above 0: how many units each stands for, up to a
+factor (`qma_predict.learn.weights`). Rates are then over all units instead of the inspected ones. Places on a list are
+units, whatever they weigh.
 """
 
 from typing import NamedTuple
@@ -22,7 +26,12 @@ class Tally(NamedTuple):
 
 
 def tally_nights(
-    y_true: npt.ArrayLike, score: npt.ArrayLike, *, capacity: int, nights: npt.ArrayLike | None = None
+    y_true: npt.ArrayLike,
+    score: npt.ArrayLike,
+    *,
+    capacity: int,
+    nights: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> Tally:
     """Return what each night's list of the `capacity` highest scores is expected to hold.
 
@@ -38,6 +47,8 @@ def tally_nights(
         Units that can be checked a night, 0 or more.
     nights : array-like of shape (n_units,), optional
         The business date whose list the unit competes for; by default all units compete for one list.
+    sample_weight : array-like of shape (n_units,), optional
+        See the module; what is counted is then the sum of weights.
 
     Returns
     -------
@@ -54,8 +65,9 @@ def tally_nights(
     if capacity < 0:
         raise ValueError(f"capacity is {capacity}; expected 0 or more units a night")
     rows = pd.DataFrame({"night": night, "rank": -scores, "units": 1.0})
-    rows["known"] = (~np.isnan(labels)).astype(float)
-    rows["defects"] = np.nan_to_num(labels)
+    weights = _weights(sample_weight, len(labels))
+    rows["known"] = ~np.isnan(labels) * weights
+    rows["defects"] = np.nan_to_num(labels) * weights
     ties = rows.groupby(["night", "rank"]).sum()  # sorted: per night from the highest score down
     per_night = ties["units"].groupby(level="night")
     places_left = capacity - (per_night.cumsum() - ties["units"])
@@ -67,7 +79,12 @@ def tally_nights(
 
 
 def precision_at_capacity(
-    y_true: npt.ArrayLike, score: npt.ArrayLike, *, capacity: int, nights: npt.ArrayLike | None = None
+    y_true: npt.ArrayLike,
+    score: npt.ArrayLike,
+    *,
+    capacity: int,
+    nights: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """Return the share of defects among the listed units, pooled over nights.
 
@@ -80,7 +97,7 @@ def precision_at_capacity(
 
     Parameters
     ----------
-    y_true, score, capacity, nights
+    y_true, score, capacity, nights, sample_weight
         See `tally_nights`.
 
     Returns
@@ -99,12 +116,17 @@ def precision_at_capacity(
     >>> precision_at_capacity([1, 0, 1, 0], [0.9, 0.2, 0.5, 0.5], capacity=1, nights=[1, 1, 2, 2])
     0.75
     """
-    tally = tally_nights(y_true, score, capacity=capacity, nights=nights)
+    tally = tally_nights(y_true, score, capacity=capacity, nights=nights, sample_weight=sample_weight)
     return _ratio(tally.found.sum(), tally.known.sum())
 
 
 def recall_at_capacity(
-    y_true: npt.ArrayLike, score: npt.ArrayLike, *, capacity: int, nights: npt.ArrayLike | None = None
+    y_true: npt.ArrayLike,
+    score: npt.ArrayLike,
+    *,
+    capacity: int,
+    nights: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """Return the share of all known defects that the lists hold, pooled over nights.
 
@@ -115,7 +137,7 @@ def recall_at_capacity(
 
     Parameters
     ----------
-    y_true, score, capacity, nights
+    y_true, score, capacity, nights, sample_weight
         See `tally_nights`.
 
     Returns
@@ -135,11 +157,13 @@ def recall_at_capacity(
     >>> recall_at_capacity([0, 0], [0.9, 0.8], capacity=1)
     nan
     """
-    tally = tally_nights(y_true, score, capacity=capacity, nights=nights)
+    tally = tally_nights(y_true, score, capacity=capacity, nights=nights, sample_weight=sample_weight)
     return _ratio(tally.found.sum(), tally.defects.sum())
 
 
-def average_precision(y_true: npt.ArrayLike, score: npt.ArrayLike) -> float:
+def average_precision(
+    y_true: npt.ArrayLike, score: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
+) -> float:
     """Return the expected average precision of the ranking, over units with a known label.
 
         AP = 1 / D * sum over defects of (defects at or above it) / (units at or above it)
@@ -151,8 +175,8 @@ def average_precision(y_true: npt.ArrayLike, score: npt.ArrayLike) -> float:
 
     Parameters
     ----------
-    y_true, score
-        See the module.
+    y_true, score, sample_weight
+        See the module. Where units that tie differ in weight, each is taken to weigh as their mean.
 
     Returns
     -------
@@ -178,11 +202,16 @@ def average_precision(y_true: npt.ArrayLike, score: npt.ArrayLike) -> float:
     0.75
     """
     labels, scores = _known(y_true, score)
+    weights = _known_weights(sample_weight, y_true)
     _, group = np.unique(-scores, return_inverse=True)
-    return expected_average_precision(np.bincount(group, weights=labels), np.bincount(group))
+    defects, units = np.bincount(group, weights=labels), np.bincount(group)
+    weight = np.bincount(group, weights=weights * labels), np.bincount(group, weights=weights)
+    return expected_average_precision(defects, units, weight=weight)
 
 
-def expected_average_precision(defects: np.ndarray, units: np.ndarray) -> float:
+def expected_average_precision(
+    defects: np.ndarray, units: np.ndarray, *, weight: tuple[np.ndarray, np.ndarray] | None = None
+) -> float:
     """Return the expected average precision from the groups of equal scores; NaN without defects.
 
     In a group of m units, r of them defects, that follows t units with R defects, place i holds a defect
@@ -193,29 +222,34 @@ def expected_average_precision(defects: np.ndarray, units: np.ndarray) -> float:
     ----------
     defects, units : numpy.ndarray, shape (n_groups,)
         Number in each group, from the highest score down; a group may be empty.
+    weight : tuple of two numpy.ndarray, shape (n_groups,), optional
+        What these defects and these units weigh together; by default 1 each.
 
     Examples
     --------
     >>> round(expected_average_precision(np.array([1, 0, 1]), np.array([1, 1, 1])), 3)
     0.833
     """
+    of_defects, of_units = (defects, units) if weight is None else weight
     holds = np.flatnonzero(defects)  # the other groups only push it down
     r, m = defects[holds].astype(float), units[holds].astype(float)
-    above, defects_above = np.cumsum(units)[holds] - m, np.cumsum(r) - r
-    step = (r - 1.0) / np.maximum(m - 1.0, 1.0)
+    defect, unit = of_defects[holds] / r, of_units[holds] / m  # what one weighs
+    above = (np.cumsum(of_units)[holds] - of_units[holds]) / unit
+    defects_above = np.cumsum(of_defects[holds]) - of_defects[holds]
+    step = defect * (r - 1.0) / np.maximum(m - 1.0, 1.0)
     harmonic = digamma(above + m + 1.0) - digamma(above + 1.0)
-    gain = step * m + (defects_above + 1.0 - step * (above + 1.0)) * harmonic
-    return _ratio(np.sum(r / m * gain), r.sum())
+    gain = step * m + (defects_above + defect - step * (above + 1.0)) * harmonic
+    return _ratio(np.sum(defect * r / (unit * m) * gain), of_defects[holds].sum())
 
 
-def roc_auc(y_true: npt.ArrayLike, score: npt.ArrayLike) -> float:
+def roc_auc(y_true: npt.ArrayLike, score: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None) -> float:
     """Return the probability that a defect scores higher than a good unit, ties counting half.
 
     Over units with a known label (`sklearn.metrics.roc_auc_score`).
 
     Parameters
     ----------
-    y_true, score
+    y_true, score, sample_weight
         See the module.
 
     Returns
@@ -234,10 +268,14 @@ def roc_auc(y_true: npt.ArrayLike, score: npt.ArrayLike) -> float:
     0.75
     """
     labels, scores = _known(y_true, score)
-    return float(roc_auc_score(labels, scores)) if 0 < labels.sum() < len(labels) else np.nan
+    if not 0 < labels.sum() < len(labels):
+        return np.nan
+    return float(roc_auc_score(labels, scores, sample_weight=_known_weights(sample_weight, y_true)))
 
 
-def brier_skill(y_true: npt.ArrayLike, score: npt.ArrayLike, *, prevalence: float) -> float:
+def brier_skill(
+    y_true: npt.ArrayLike, score: npt.ArrayLike, *, prevalence: float, sample_weight: npt.ArrayLike | None = None
+) -> float:
     """Return how much smaller the squared error is than that of always saying the prevalence.
 
         skill = 1 - sum_i (p_i - y_i)^2 / sum_i (prevalence - y_i)^2
@@ -246,7 +284,7 @@ def brier_skill(y_true: npt.ArrayLike, score: npt.ArrayLike, *, prevalence: floa
 
     Parameters
     ----------
-    y_true, score
+    y_true, score, sample_weight
         See the module; the scores are probabilities in [0, 1].
     prevalence : float
         Share of defects in the training window, not in `y_true`: the reference must not know the outcome.
@@ -270,14 +308,17 @@ def brier_skill(y_true: npt.ArrayLike, score: npt.ArrayLike, *, prevalence: floa
     >>> brier_skill([1, 0], [0.5, 0.0], prevalence=0.5)
     0.5
     """
-    labels, scores = _known_probabilities(y_true, score)
+    labels, scores = known_probabilities(y_true, score)
     if not 0.0 <= prevalence <= 1.0:
         raise ValueError(f"prevalence is {prevalence}; expected within [0, 1]")
-    reference = np.sum((prevalence - labels) ** 2)
-    return 1.0 - _ratio(np.sum((scores - labels) ** 2), reference)
+    weights = _known_weights(sample_weight, y_true)
+    reference = np.sum(weights * (prevalence - labels) ** 2)
+    return 1.0 - _ratio(np.sum(weights * (scores - labels) ** 2), reference)
 
 
-def observed_over_expected(y_true: npt.ArrayLike, score: npt.ArrayLike) -> float:
+def observed_over_expected(
+    y_true: npt.ArrayLike, score: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
+) -> float:
     """Return the number of defects divided by the number that the scores promised.
 
         O / E = sum_i y_i / sum_i p_i
@@ -286,7 +327,7 @@ def observed_over_expected(y_true: npt.ArrayLike, score: npt.ArrayLike) -> float
 
     Parameters
     ----------
-    y_true, score
+    y_true, score, sample_weight
         See the module; the scores are probabilities in [0, 1].
 
     Returns
@@ -304,8 +345,9 @@ def observed_over_expected(y_true: npt.ArrayLike, score: npt.ArrayLike) -> float
     >>> observed_over_expected([1, 1, 0, 0], [0.4, 0.4, 0.1, 0.1])
     2.0
     """
-    labels, scores = _known_probabilities(y_true, score)
-    return _ratio(labels.sum(), scores.sum())
+    labels, scores = known_probabilities(y_true, score)
+    weights = _known_weights(sample_weight, y_true)
+    return _ratio(np.sum(weights * labels), np.sum(weights * scores))
 
 
 def _checked(y_true: npt.ArrayLike, score: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -325,11 +367,24 @@ def _known(y_true: npt.ArrayLike, score: npt.ArrayLike) -> tuple[np.ndarray, np.
     return labels[known], scores[known]
 
 
-def _known_probabilities(y_true: npt.ArrayLike, score: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def known_probabilities(y_true: npt.ArrayLike, score: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and scores of the units with a known label, checked to be 0 or 1 and within [0, 1]."""
     labels, scores = _known(y_true, score)
     if not ((scores >= 0.0) & (scores <= 1.0)).all():
         raise ValueError("scores must be probabilities within [0, 1]")
     return labels, scores
+
+
+def _weights(sample_weight: npt.ArrayLike | None, n_units: int) -> np.ndarray:
+    weights = np.ones(n_units) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    if weights.shape != (n_units,) or not (weights > 0).all():
+        raise ValueError(f"sample_weight has shape {weights.shape}; expected ({n_units},), all above 0")
+    return weights
+
+
+def _known_weights(sample_weight: npt.ArrayLike | None, y_true: npt.ArrayLike) -> np.ndarray:
+    known = ~np.isnan(np.asarray(y_true, dtype=float))
+    return _weights(sample_weight, len(known))[known]
 
 
 def _night_numbers(nights: npt.ArrayLike | None, n_units: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import beta
 
 from qma_predict.learn.backtest import METRICS, Backtest, summarise
+from qma_predict.learn.trust import equal_promises
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +33,9 @@ _PANELS = {
     "precision_at_capacity": ("precision at {capacity} units a night", None),
     "recall_at_capacity": ("recall at {capacity} units a night", None),
     "brier_skill": ("Brier skill (0: as the training prevalence)", 0.0),
+    "log_loss": ("logarithmic loss", None),
     "observed_over_expected": ("observed / expected defects (1: as promised)", 1.0),
+    "expected_cost": ("cost per candidate", None),
 }
 """Title of each metric's panel, and the value to hold it against."""
 
@@ -163,9 +166,9 @@ def metrics_by_block(result: Backtest, *, line: str) -> "Figure":
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 8), layout="constrained")
+    figure = Figure(figsize=(16, 8), layout="constrained")
     figure.suptitle(f"Backtest by block\n{_facts(result, line)}")
-    for axes, metric in zip(figure.subplots(2, 3).flat, METRICS, strict=True):
+    for axes, metric in zip(figure.subplots(2, 4).flat, METRICS, strict=True):
         title, reference = _PANELS[metric]
         values = result.table[result.table["metric"] == metric]
         for contestant, _, style in _contestants(result):
@@ -269,7 +272,7 @@ def _expected(rows: pd.DataFrame, lists: list[str]) -> pd.DataFrame:
 
 def _plot_bins(axes: "Axes", known: pd.DataFrame, label: str) -> float:
     """Plot a point a bin with its interval and counts; return where the axes should end."""
-    bins = known.groupby(_bins(known["score"].to_numpy()))
+    bins = known.groupby(equal_promises(known["score"].to_numpy(), each=5, most=8))
     expected, observed = bins["score"].mean().to_numpy(), bins["outcome"].mean().to_numpy()
     defects, units = bins["outcome"].sum().to_numpy(), bins.size().to_numpy()
     low, high = binomial_interval(defects, units)
@@ -293,15 +296,6 @@ def _root_scales(axes: "Axes", end: float) -> None:
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set(xlim=(0, end), ylim=(0, end))
-
-
-def _bins(score: np.ndarray) -> np.ndarray:
-    """Number of each score's bin; equal scores share one."""
-    ordered = np.sort(score)
-    promised = ordered.cumsum()
-    bins = int(np.clip(promised[-1] // 5, 1, 8))
-    ends = np.searchsorted(promised, promised[-1] * np.arange(1, bins) / bins)
-    return np.searchsorted(np.unique(ordered[ends]), score)
 
 
 def _recalls(rows: pd.DataFrame) -> np.ndarray:

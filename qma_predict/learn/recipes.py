@@ -1,114 +1,172 @@
-"""Recipes: unfitted pipelines that turn a table of features into probabilities of a defect."""
+"""Recipes: unfitted classifiers that turn a table of features into probabilities of a defect."""
 
-import numpy as np
-import pandas as pd
-from sklearn.base import BaseEstimator
-from sklearn.compose import ColumnTransformer, make_column_selector
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
+import difflib
+import importlib
+import re
+from collections.abc import Mapping
 
-from qma_predict.learn.calibration import CalibratedOnLater
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.pipeline import Pipeline
 
-RECIPES = ("boosted_trees", "logistic")
+from qma_predict.learn.blend import CalibratedBlend
+from qma_predict.learn.logistic import RidgeInTime
+from qma_predict.learn.prepare import FilledAndScaled, PlantColumns
+
+RECIPES = ("default", "boosted_trees", "extra_trees", "logistic")
+
+Parameter = bool | int | float | str
+
+_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
-def make_recipe(name: str = "boosted_trees", *, random_state: int = 0) -> Pipeline:
+def make_recipe(name: str = "default", *, random_state: int = 0, **parameters: Parameter) -> BaseEstimator:
     """Return an unfitted recipe.
 
     Its ``fit(X, y)`` takes a frame of features with the rows in time order, oldest first, and labels
     (1 defect, 0 good); its ``predict_proba(X)[:, 1]`` is P(recorded as defect if inspected), row by row.
-    Both recipes take missing values, categories never seen in training, and columns that are constant or
-    all missing; an infinite number counts as missing. Columns are found by name, whatever their order.
-    Both are calibrated on their newest training rows, see `CalibratedOnLater`.
+    Every recipe is a `CalibratedBlend` of one or several classifiers: it finds columns by name, takes missing and
+    infinite values, categories never seen, columns that are constant, repeated or all missing, and is calibrated on
+    rows later than those that it learnt from. It fits in as many threads as there are cores (`n_jobs`); the same data
+    give the same model, however many there are.
 
+    ``default``
+        The mean of one model of each kind: boosted trees that are larger and fewer than those of ``boosted_trees``,
+        ``extra_trees`` and ``logistic``. None is best everywhere, and they err differently: boosted trees find
+        interactions and are too sure with few defects, extra trees are hard to lead astray, a logistic regression
+        sees effects that add up. Their mean is near the best everywhere.
     ``boosted_trees``
         Many small, slow, strongly regularised trees (LightGBM): made for some hundred defects among
-        some hundred columns. The same data give the same model, whatever the number of threads.
+        some hundred columns.
+    ``extra_trees``
+        Trees split at random (extremely randomised), a third of the columns at a time, so that the few that tell
+        something are found among many that do not: hard to lead astray by noise or few rows.
     ``logistic``
-        Logistic regression on standardised values, with an L2 penalty that grows with the number of
-        columns: few defects, wide tables, effects that add up.
+        Logistic regression, with an L2 penalty that is chosen in time order: few defects, wide tables, effects
+        that add up.
+    an import path, such as ``sklearn.ensemble.RandomForestClassifier``
+        Any classifier that can be made without arguments. What a bare one gets has gaps filled and columns scaled;
+        a pipeline prepares its rows itself. Both are calibrated.
 
     Parameters
     ----------
-    name : str, default "boosted_trees"
-        One of `RECIPES`.
+    name : str, default "default"
+        One of `RECIPES`, or an import path.
     random_state : int, default 0
         Seed of what is drawn at random while fitting.
+    **parameters : bool, int, float or str
+        Other values than the recipe's own, by the names that its ``get_params`` gives them.
 
     Raises
     ------
     ValueError
-        `name` is not in `RECIPES`.
+        `name` is not in `RECIPES` and no import path of a classifier, or the recipe has no such parameter.
     NotEnoughData
         Raised by ``fit`` when there are no defects or no goods.
 
     Examples
     --------
-    >>> [step for step, _ in make_recipe("logistic").steps]
-    ['columns', 'finite', 'scale', 'classify']
+    >>> [member for member, _ in make_recipe().members]
+    ['larger_trees', 'extra_trees', 'logistic']
+    >>> [member for member, _ in make_recipe("sklearn.ensemble.RandomForestClassifier").members]
+    ['RandomForestClassifier']
+    >>> make_recipe("boosted_trees", boosted_trees__num_leaves=8).get_params()["boosted_trees__num_leaves"]
+    8
     """
+    recipe = _with_own_values(name, random_state)
+    _check_parameters(name, recipe, parameters)
+    return recipe.set_params(**parameters)
+
+
+def _check_parameters(name: str, recipe: BaseEstimator, parameters: Mapping[str, Parameter]) -> None:
+    own = {key: value for key, value in recipe.get_params().items() if isinstance(value, Parameter | None)}
+    for key, value in parameters.items():
+        if key not in own:
+            near = difflib.get_close_matches(key, own, n=3, cutoff=0.0)
+            raise ValueError(f"recipe {name!r} has no parameter {key!r}; the nearest are {', '.join(near)}")
+        numbers = [isinstance(one, int | float) and not isinstance(one, bool) for one in (own[key], value)]
+        if numbers[0] and not numbers[1]:
+            raise ValueError(f"recipe {name!r}: {key}: found {value!r}; expected a number, such as {own[key]}")
+
+
+def _with_own_values(name: str, random_state: int) -> BaseEstimator:
+    prepare = PlantColumns(random_state=random_state)
+    if name == "default":
+        members = [
+            ("larger_trees", _larger_trees(random_state)),
+            ("extra_trees", _extra_trees(random_state)),
+            ("logistic", _logistic()),
+        ]
+        return CalibratedBlend(members, prepare, n_jobs=-1)
     if name == "boosted_trees":
-        return _boosted_trees(random_state)
+        return CalibratedBlend([(name, _boosted_trees(random_state))], prepare, n_jobs=-1)
+    if name == "extra_trees":
+        return CalibratedBlend([(name, _extra_trees(random_state))], prepare, n_jobs=-1)
     if name == "logistic":
-        return _logistic(random_state)
-    raise ValueError(f"unknown recipe {name!r}; expected one of {', '.join(RECIPES)}")
+        return CalibratedBlend([(name, _logistic())], prepare, n_jobs=-1)
+    return _of_classifier(import_classifier(name), prepare, random_state)
 
 
-def infinite_to_missing(values: np.ndarray) -> np.ndarray:
-    """Return the values with infinite ones as NaN.
+def import_classifier(path: str) -> BaseEstimator:
+    """Return the classifier that an import path names, made without arguments.
 
-    Examples
-    --------
-    >>> infinite_to_missing(np.array([1.0, -np.inf]))
-    array([ 1., nan])
-    """
-    return np.where(np.isinf(values), np.array(np.nan, dtype=values.dtype), values)
+    Parameters
+    ----------
+    path : str
+        ``package.module.Name`` of a classifier class, or of a function that returns a classifier.
 
-
-def share_out(values: np.ndarray) -> np.ndarray:
-    """Return standardised values divided by the square root of their number of columns.
-
-    Then the prior of a ridge penalty on the log odds is the same however wide the table is: with C = 1
-    and columns that do not correlate, a standard deviation of 1 between units.
+    Raises
+    ------
+    ValueError
+        If `path` is none, cannot be imported, needs arguments, or gives no classifier with probabilities.
 
     Examples
     --------
-    >>> share_out(np.array([[1.0, -1.0, 0.5, 2.0]]))
-    array([[ 0.5 , -0.5 ,  0.25,  1.  ]])
+    >>> import_classifier("sklearn.naive_bayes.GaussianNB")
+    GaussianNB()
     """
-    return values / np.sqrt(values.shape[1])
+    expected = f"expected one of {', '.join(RECIPES)}, or the import path of a classifier"
+    if not _PATH.fullmatch(path):
+        raise ValueError(f"unknown recipe {path!r}; {expected}")
+    module, _, attribute = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        raise ValueError(f"recipe {path!r}: {module} cannot be imported: {error}; {expected}") from error
+    except AttributeError as error:
+        raise ValueError(f"recipe {path!r}: {module} has no {attribute}; {expected}") from error
+    if not callable(found):
+        raise ValueError(f"recipe {path!r}: found a {type(found).__name__}; expected a class or a function")
+    try:
+        classifier = found()
+    except TypeError as error:
+        raise ValueError(f"recipe {path!r}: cannot be made without arguments: {error}") from error
+    if not isinstance(classifier, BaseEstimator) or not is_classifier(classifier):
+        raise ValueError(f"recipe {path!r}: found a {type(classifier).__name__}; expected a scikit-learn classifier")
+    if not hasattr(classifier, "predict_proba"):
+        raise ValueError(f"recipe {path!r}: {type(classifier).__name__} gives no probabilities (predict_proba)")
+    return classifier
 
 
-def as_text(columns: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns as text, so that a night on which one is all missing looks like any other.
-
-    Examples
-    --------
-    >>> as_text(pd.DataFrame({"press.machine": ["P1", None]}))["press.machine"].tolist()
-    ['P1', nan]
-    """
-    values = columns.astype(object)
-    return values.map(str).where(values.notna(), np.nan)
+def _of_classifier(classifier: BaseEstimator, prepare: PlantColumns, random_state: int) -> CalibratedBlend:
+    seeds = {name: random_state for name in classifier.get_params() if name.split("__")[-1] == "random_state"}
+    classifier.set_params(**seeds)
+    name = type(classifier).__name__
+    if not isinstance(classifier, Pipeline):
+        classifier = Pipeline([("scale", FilledAndScaled()), ("classify", classifier)])
+    return CalibratedBlend([(name, classifier)], prepare, n_jobs=-1)
 
 
-def _boosted_trees(random_state: int) -> Pipeline:
+def _boosted_trees(random_state: int) -> BaseEstimator:
     from lightgbm import LGBMClassifier  # 1.6 s to import
 
-    encoder = OrdinalEncoder(
-        handle_unknown="use_encoded_value",
-        unknown_value=np.nan,
-        encoded_missing_value=np.nan,
-        dtype=np.float32,
-    )
-    trees = LGBMClassifier(
+    return LGBMClassifier(
         n_estimators=400,
         learning_rate=0.02,
         num_leaves=4,
+        colsample_bytree=0.3,
         min_child_samples=20,
         min_child_weight=1.0,  # without it a leaf of sure goods, however many, is split on noise
-        colsample_bytree=0.3,
         subsample=0.8,
         subsample_freq=1,
         reg_lambda=10.0,
@@ -119,32 +177,18 @@ def _boosted_trees(random_state: int) -> Pipeline:
         random_state=random_state,
         verbosity=-1,
     )
-    return Pipeline([*_prepare(encoder), ("classify", CalibratedOnLater(trees))])
 
 
-def _logistic(random_state: int) -> Pipeline:
-    encoder = OneHotEncoder(
-        handle_unknown="infrequent_if_exist", min_frequency=20, sparse_output=False, dtype=np.float32
-    )
-    scale = make_pipeline(
-        SimpleImputer(strategy="median", keep_empty_features=True),
-        StandardScaler(),
-        FunctionTransformer(share_out, feature_names_out="one-to-one"),
-    )
-    regression = LogisticRegression(C=1.0, max_iter=1000, random_state=random_state)
-    return Pipeline([*_prepare(encoder), ("scale", scale), ("classify", CalibratedOnLater(regression))])
+def _larger_trees(random_state: int) -> BaseEstimator:
+    size = {"n_estimators": 300, "learning_rate": 0.04, "num_leaves": 16, "colsample_bytree": 0.5}
+    return _boosted_trees(random_state).set_params(**size)
 
 
-def _prepare(encoder: BaseEstimator) -> list[tuple[str, BaseEstimator]]:
-    text = make_pipeline(FunctionTransformer(as_text, feature_names_out="one-to-one"), encoder)
-    columns = ColumnTransformer(
-        [
-            ("text", text, make_column_selector(dtype_exclude=np.number)),
-            ("numbers", "passthrough", make_column_selector(dtype_include=np.number)),
-        ],
-        verbose_feature_names_out=False,
-    )
-    return [
-        ("columns", columns),
-        ("finite", FunctionTransformer(infinite_to_missing, feature_names_out="one-to-one")),
-    ]
+def _extra_trees(random_state: int) -> BaseEstimator:
+    # one thread: more add up the trees in the order in which they finish, and round differently each time
+    trees = ExtraTreesClassifier(100, min_samples_leaf=2, max_features=0.3, n_jobs=1, random_state=random_state)
+    return Pipeline([("fill", FilledAndScaled()), ("classify", trees)])
+
+
+def _logistic() -> BaseEstimator:
+    return Pipeline([("scale", FilledAndScaled()), ("classify", RidgeInTime())])

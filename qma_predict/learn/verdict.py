@@ -1,6 +1,6 @@
 """Whether a model is better than the best simple rule, or whether that could be chance."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,13 +8,19 @@ import pandas as pd
 
 from qma_predict.learn.backtest import Backtest
 from qma_predict.learn.baselines import BASELINES
-from qma_predict.learn.metrics import expected_average_precision
+from qma_predict.learn.redraws import redrawn
 
-COMPARABLE = ("average_precision", "precision_at_capacity", "recall_at_capacity")
+LOWER_IS_BETTER = ("log_loss", "expected_cost")
+COMPARABLE = (
+    *("average_precision", "roc_auc", "precision_at_capacity", "recall_at_capacity"),
+    *("brier_skill", "log_loss", "expected_cost"),
+)
+"""Metrics that are compared; those of `LOWER_IS_BETTER` the other way round."""
+
 MIN_NIGHTS = 10
 MIN_DEFECTS = 20
 _REPLICATES = 2000
-_TIE_BREAKS = 20
+_CENTS = ("log_loss", "expected_cost")
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Verdict:
     model, baseline : str
         Who was compared; `baseline` is empty if no baseline has a value in a block of the model.
     metric : str
-        One of `COMPARABLE`; higher is better.
+        One of `COMPARABLE`.
     model_mean, baseline_mean : float
         Mean over the compared blocks.
     difference : float
@@ -34,9 +40,11 @@ class Verdict:
     low, high : float
         95 % interval of `difference` over which nights happened to come; NaN if there is not enough data.
     blocks, blocks_won : int
-        Blocks in which both have a value, and those in which the model's is higher.
+        Blocks in which both have a value, and those in which the model's is better.
     better : bool
-        `low` is above 0.
+        The whole interval is on the better side of 0.
+    worse : bool
+        The whole interval is on the worse side of 0.
     sentence : str
         The same in plain words.
     """
@@ -52,6 +60,7 @@ class Verdict:
     blocks: int
     blocks_won: int
     better: bool
+    worse: bool
     sentence: str
 
 
@@ -63,21 +72,21 @@ def verdict(
     against: Sequence[str] = BASELINES,
     random_state: int = 0,
 ) -> Verdict:
-    """Say whether `model` ranks better than the best of the contestants in `against`.
+    """Say whether `model` is better than the best of the contestants in `against`.
 
-    The best baseline is the one with the highest mean over the blocks that it shares with the model. The
+    The best baseline is the one with the best mean over the blocks that it shares with the model. The
     interval is a paired bootstrap: within each block its nights are drawn with replacement, the same draw
     for both contestants, and the mean over blocks of the difference is taken; a block in whose draw the
     metric is not defined is left out of that draw. The interval runs from the 2.5 to the 97.5 percentile
     of 2000 draws, moved by the distance of their mean from the difference: a night drawn twice puts its
     defects next to their copies and so lifts average precision, more for the better ranking. Ties are
-    broken at random, anew for every 100 draws: against their expected value a ranking by chance would
-    mostly look worse than none, since it is seldom lucky. Nights are drawn whole, since the units of a
+    broken at random, see `qma_predict.learn.redraws.redrawn`. Nights are drawn whole, since the units of a
     night share machines and material. The interval says how much the difference depends on which nights
     came, not what another training history would have given.
 
-    Fewer than `MIN_NIGHTS` nights or `MIN_DEFECTS` known defects in the compared blocks give no interval,
-    and no model is better on so little.
+    There are three outcomes: better, worse, and not distinguishable where the interval holds 0. Fewer than
+    `MIN_NIGHTS` nights or `MIN_DEFECTS` known defects in the compared blocks give no interval, and no model
+    is better on so little.
 
     Parameters
     ----------
@@ -97,6 +106,64 @@ def verdict(
     ValueError
         `model` took no part, none of `against` did, or `metric` is not in `COMPARABLE`.
     """
+    values, rivals = _values(result, model, metric, against)
+    shared = values[rivals].where(values[model].notna(), axis=0).mean()
+    if shared.isna().all():
+        return _no_verdict(result, model, metric)
+    baseline = str(shared.idxmin() if metric in LOWER_IS_BETTER else shared.idxmax())
+    drawn = _drawn(result, [model, baseline], metric, random_state)
+    return _compared(values, drawn, model, baseline, metric, result)
+
+
+def differences(
+    result: Backtest,
+    model: str,
+    *,
+    against: Sequence[str] = BASELINES,
+    metrics: Sequence[str] = COMPARABLE,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """Compare `model` with each contestant in `against` by each metric, as `verdict` does with the best.
+
+    Parameters
+    ----------
+    result, model, against, random_state
+        As for `verdict`.
+    metrics : sequence of str, default `COMPARABLE`
+
+    Returns
+    -------
+    DataFrame
+        A row per contestant and metric that have a value in a block of the model: ``baseline``, ``metric``,
+        ``model_mean``, ``baseline_mean``, ``difference``, ``low``, ``high``, ``blocks``, ``blocks_won`` and
+        ``finding``: better, not distinguishable, worse, or missing if there is not enough data. The intervals
+        are not widened for their number: one of twenty is expected to leave 0 out by chance.
+
+    Raises
+    ------
+    ValueError
+        As for `verdict`.
+    """
+    rows = []
+    for metric in metrics:
+        values, rivals = _values(result, model, metric, against)
+        rivals = [name for name in rivals if values[[model, name]].notna().all(axis=1).any()]
+        drawn = _drawn(result, [model, *rivals], metric, random_state) if rivals else {}
+        for name in rivals:
+            found = _compared(values, drawn, model, name, metric, result)
+            row = {key: getattr(found, key) for key in _COLUMNS}
+            rows.append(row | {"finding": None if np.isnan(found.low) else _finding(found.better, found.worse)})
+    return pd.DataFrame(rows, columns=[*_COLUMNS, "finding"]).astype({"finding": "str"})
+
+
+_COLUMNS = (
+    *("baseline", "metric", "model_mean", "baseline_mean", "difference", "low", "high"),
+    *("blocks", "blocks_won"),
+)
+
+
+def _values(result: Backtest, model: str, metric: str, against: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """The metric by block and contestant, and those of `against` that took part."""
     if metric not in COMPARABLE:
         raise ValueError(f"verdict: unknown metric {metric!r}; expected one of {', '.join(COMPARABLE)}")
     values = result.table[result.table["metric"] == metric]
@@ -106,45 +173,53 @@ def verdict(
         raise ValueError(
             f"verdict: found contestants {', '.join(values)}; expected {model!r} and one of {', '.join(against)}"
         )
-    shared = values[rivals].where(values[model].notna(), axis=0).mean()
-    if shared.isna().all():
-        return _no_verdict(result, model, metric)
-    baseline = str(shared.idxmax())
+    return values, rivals
+
+
+def _compared(
+    values: pd.DataFrame,
+    drawn: Mapping[str, pd.DataFrame],
+    model: str,
+    baseline: str,
+    metric: str,
+    result: Backtest,
+) -> Verdict:
     pairs = values[[model, baseline]].dropna()
-    spread = _spread(result, pairs.index, model, baseline, metric, random_state)
-    return _in_words(model, baseline, metric, pairs, spread)
-
-
-def _in_words(model: str, baseline: str, metric: str, pairs: pd.DataFrame, spread: tuple[float, float]) -> Verdict:
     difference = pairs[model] - pairs[baseline]
+    enough = _enough(result, pairs.index, model)
+    spread = _spread(drawn[model].loc[pairs.index] - drawn[baseline].loc[pairs.index]) if enough else (np.nan, np.nan)
     low, high = (float(difference.mean()) + deviation for deviation in spread)
-    won, blocks = int((difference > 0).sum()), len(pairs)
-    ours, theirs = float(pairs[model].mean()), float(pairs[baseline].mean())
-    counts = f"ahead in {won} of {blocks} blocks"
-    interval = f"(difference {difference.mean():.2f}, 95 % interval {low:.2f} to {high:.2f})"
-    if np.isnan(low):
-        ending = f"not enough yet to tell: fewer than {MIN_NIGHTS} nights or {MIN_DEFECTS} known defects"
-    elif low > 0:
-        ending = f"better {interval}, {counts}"
-    elif high < 0:
-        ending = f"worse {interval}, {counts}"
-    else:
-        ending = f"not distinguishable {interval}, {counts}"
-    sentence = f"{model}: {metric.replace('_', ' ')} {ours:.2f} against {theirs:.2f} of {baseline}, {ending}"
-    return Verdict(
-        model=model,
-        baseline=baseline,
-        metric=metric,
-        model_mean=ours,
-        baseline_mean=theirs,
-        difference=float(difference.mean()),
-        low=low,
-        high=high,
-        blocks=blocks,
-        blocks_won=won,
-        better=bool(low > 0),
-        sentence=sentence,
+    lower = metric in LOWER_IS_BETTER
+    numbers = {
+        "model_mean": float(pairs[model].mean()),
+        "baseline_mean": float(pairs[baseline].mean()),
+        "difference": float(difference.mean()),
+        "low": low,
+        "high": high,
+        "blocks": len(pairs),
+        "blocks_won": int(((difference < 0) if lower else (difference > 0)).sum()),
+        "better": bool(high < 0 if lower else low > 0),
+        "worse": bool(low > 0 if lower else high < 0),
+    }
+    return Verdict(model, baseline, metric, **numbers, sentence=_in_words(model, baseline, metric, numbers))  # type: ignore[arg-type]  # their kinds differ
+
+
+def _in_words(model: str, baseline: str, metric: str, found: Mapping[str, float | int | bool]) -> str:
+    places = ".3g" if metric in _CENTS else ".2f"
+    ours, theirs, difference, low, high = (
+        format(found[key], places) for key in ("model_mean", "baseline_mean", "difference", "low", "high")
     )
+    if np.isnan(found["low"]):
+        ending = f"not enough yet to tell: fewer than {MIN_NIGHTS} nights or {MIN_DEFECTS} known defects"
+    else:
+        outcome = _finding(bool(found["better"]), bool(found["worse"]))
+        counts = f"ahead in {found['blocks_won']} of {found['blocks']} blocks"
+        ending = f"{outcome} (difference {difference}, 95 % interval {low} to {high}), {counts}"
+    return f"{model}: {metric.replace('_', ' ')} {ours} against {theirs} of {baseline}, {ending}"
+
+
+def _finding(better: bool, worse: bool) -> str:
+    return "better" if better else "worse" if worse else "not distinguishable"
 
 
 def _no_verdict(result: Backtest, model: str, metric: str) -> Verdict:
@@ -153,57 +228,38 @@ def _no_verdict(result: Backtest, model: str, metric: str) -> Verdict:
     why = reason.iloc[-1] if len(reason) else "no baseline could be measured"
     sentence = f"{model}: {metric.replace('_', ' ')} cannot be compared in any block: {why}"
     nan = float("nan")
-    return Verdict(model, "", metric, nan, nan, nan, nan, nan, 0, 0, False, sentence)
+    return Verdict(model, "", metric, nan, nan, nan, nan, nan, 0, 0, False, False, sentence)
 
 
-def _spread(
-    result: Backtest, blocks: pd.Index, model: str, baseline: str, metric: str, random_state: int
-) -> tuple[float, float]:
-    rows = result.predictions[result.predictions["block"].isin(blocks)]
-    pair = rows.set_index(["block", "contestant"]).sort_index()
-    nights = [pair.loc[(block, model), "night"].nunique() for block in blocks]
-    defects = sum(pair.loc[(block, model), "outcome"].sum() for block in blocks)
-    if sum(nights) < MIN_NIGHTS or defects < MIN_DEFECTS:
-        return float("nan"), float("nan")
-    rng = np.random.default_rng(random_state)
-    differences = []
-    for block, n_nights in zip(blocks, nights, strict=True):
-        draws = rng.multinomial(n_nights, np.full(n_nights, 1 / n_nights), size=_REPLICATES)
-        ours, theirs = (
-            _redrawn(pair.loc[(block, name)], draws, metric, result.capacity, rng) for name in (model, baseline)
-        )
-        differences.append(ours - theirs)
-    stacked = np.vstack(differences)
-    means = np.nanmean(stacked[:, ~np.isnan(stacked).all(axis=0)], axis=0)
+def _enough(result: Backtest, blocks: pd.Index, model: str) -> bool:
+    rows = result.predictions[(result.predictions["contestant"] == model) & result.predictions["block"].isin(blocks)]
+    nights = rows.groupby("block")["night"].nunique().sum()
+    return bool(nights >= MIN_NIGHTS and rows["outcome"].sum() >= MIN_DEFECTS)
+
+
+def _drawn(result: Backtest, names: Sequence[str], metric: str, random_state: int) -> dict[str, pd.DataFrame]:
+    """The metric of each contestant for the same draws of nights: a row a block, a column a draw."""
+    facts = result.table.drop_duplicates("block").set_index("block")
+    of = result.predictions.groupby(["block", "contestant"], sort=False)
+    groups = {key: rows for key, rows in of if key[1] in names}
+    drawn: dict[str, dict[int, np.ndarray]] = {name: {} for name in names}
+    for block in facts.index:
+        here = [name for name in names if (block, name) in groups]
+        if not here:
+            continue
+        nights = groups[(block, here[0])]["night"].nunique()
+        rng = np.random.default_rng([random_state, block])
+        draws = rng.multinomial(nights, np.full(nights, 1 / nights), size=_REPLICATES)
+        prevalence = facts.loc[block, "train_defects"] / facts.loc[block, "train_units"]
+        for name in here:
+            rows = groups[(block, name)]
+            settings = {"capacity": result.capacity, "prevalence": prevalence, "costs": result.costs}
+            drawn[name][block] = redrawn(rows, draws, metric, rng, **settings)
+    return {name: pd.DataFrame.from_dict(blocks, orient="index") for name, blocks in drawn.items()}
+
+
+def _spread(differences: pd.DataFrame) -> tuple[float, float]:
+    """Distance of the interval's ends from its middle."""
+    means = differences.mean(axis=0).dropna()
     low, high = np.quantile(means, [0.025, 0.975]) - means.mean()
     return float(low), float(high)
-
-
-def _redrawn(rows: pd.DataFrame, draws: np.ndarray, metric: str, capacity: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the metric for each draw; ``draws[i, j]`` is how often draw i holds night j."""
-    night = pd.factorize(rows["night"], sort=True)[0]
-    outcome, score = rows["outcome"].to_numpy(), rows["score"].to_numpy()
-    results = []
-    for some in np.array_split(draws, _TIE_BREAKS):
-        ranked = np.lexsort((rng.random(len(score)), -score))
-        if metric == "average_precision":
-            results.append(_ranked_precision(outcome[ranked], night[ranked], some))
-        else:
-            over = "known" if metric == "precision_at_capacity" else "defects"
-            results.append(_ranked_lists(outcome[ranked], night[ranked], some, capacity, over))
-    return np.concatenate(results)
-
-
-def _ranked_precision(outcome: np.ndarray, night: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    known = ~np.isnan(outcome)
-    times = (draw[night[known]] for draw in draws)
-    return np.array([expected_average_precision(each * outcome[known], each) for each in times])
-
-
-def _ranked_lists(outcome: np.ndarray, night: np.ndarray, draws: np.ndarray, capacity: int, over: str) -> np.ndarray:
-    place = pd.Series(night).groupby(night).cumcount().to_numpy()
-    units = pd.DataFrame({"known": ~np.isnan(outcome), "defects": outcome == 1.0}).astype(float)
-    listed = units.mul(place < capacity, axis=0).groupby(night).sum()
-    below = listed["known"] if over == "known" else units["defects"].groupby(night).sum()
-    with np.errstate(invalid="ignore"):  # 0 / 0: the draw leaves the metric undefined, NaN
-        return (draws @ listed["defects"].to_numpy()) / (draws @ below.to_numpy())

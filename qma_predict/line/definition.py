@@ -100,7 +100,7 @@ class Learning(_Part):
         Parameters of the recipe other than its defaults: `{ larger_trees__num_leaves = 8 }`; `qma search` finds some.
     """
 
-    recipe: Text = "boosted_trees"
+    recipe: Text = "default"
     parameters: dict[str, bool | int | float | str] = Field(default_factory=dict)
     families: tuple[Text, ...] = ("product", "route", "readings")
     family: dict[str, dict[str, Any]] = Field(default_factory=dict)

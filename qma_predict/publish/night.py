@@ -60,10 +60,10 @@ def make_night(
             f"Train one that knows no more than the list may: qma train {line.name} --date {business_date}"
         )
     candidates = score_candidates(history, line, predict)
-    ranked = risk_list.rank(candidates, capacity=line.list.capacity)
+    ranked = risk_list.rank(candidates, capacity=line.list.capacity, ranges=model.ranges)
     unscored = risk_list.not_scored(candidates)
     facts = _facts(history, line, business_date, model, ranked)
-    table = risk_list.table(ranked, unscored, list_id=facts.list_id)
+    table = risk_list.table(ranked, unscored, list_id=facts.list_id, ranking=bool(model.ranking))
     contents = {
         "risk_list.html": page.render(facts, ranked, unscored).encode(),
         "risk_list.csv": risk_list.to_csv(table),
@@ -82,7 +82,8 @@ def make_night(
 
 def _facts(history: History, line: Line, business_date: date, model: Model, ranked: pd.DataFrame) -> page.Facts:
     listed = ranked.loc[ranked["listed"], "score"]
-    found = risk_list.expected_found(listed)
+    found = None if model.ranking else risk_list.expected_found(listed)  # counts follow from probabilities only
+    at_random = risk_list.random_would_find(ranked["score"], checks=len(listed))
     tables: list[str] = sorted({source.table for source in line.sources})
     fresh = {table: _newest(history, table) for table in tables}
     reasons = [*_model_reasons(model), *_stale(history, fresh), *_problems(history)]
@@ -105,10 +106,11 @@ def _facts(history: History, line: Line, business_date: date, model: Model, rank
         trained_until=model.as_of,
         capacity=line.list.capacity,
         base_rate=model.base_rate,
-        expected=found.expected,
-        low=found.low,
-        high=found.high,
-        random_found=risk_list.random_would_find(ranked["score"], checks=len(listed)),
+        expected=found and found.expected,
+        low=found and found.low,
+        high=found and found.high,
+        random_found=None if model.ranking else at_random,
+        ranking=model.ranking,
     )
 
 

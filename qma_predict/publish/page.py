@@ -69,6 +69,7 @@ class Facts:
     low: int | None
     high: int | None
     random_found: float | None  # [defects] by as many checks of units picked at random
+    ranking: str = ""  # why scores are a ranking and not probabilities; empty if they may be read as such
 
 
 def render(facts: Facts, ranked: pd.DataFrame, not_scored: pd.DataFrame) -> str:
@@ -96,6 +97,7 @@ def render(facts: Facts, ranked: pd.DataFrame, not_scored: pd.DataFrame) -> str:
     if facts.state != "OK" and not facts.state_reasons:
         raise ValueError(f"state is {facts.state} without a reason, expected state_reasons to say why")
     moments = _Moments(facts)
+    risks = _risks(ranked, facts.ranking)
     listed, rest = ranked[ranked["listed"]], ranked[~ranked["listed"]]
     return _template().render(
         facts=facts,
@@ -109,10 +111,11 @@ def render(facts: Facts, ranked: pd.DataFrame, not_scored: pd.DataFrame) -> str:
         unscored=_grouped(not_scored["reason"]),
         n_unscored=len(not_scored),
         n_listed=len(listed),
-        units=list(_units(listed.head(LONGEST_PAGE), moments)),
+        units=list(_units(listed.head(LONGEST_PAGE), risks, moments)),
         longest=LONGEST_PAGE,
         n_rest=len(rest),
-        highest_left_out=risk_words(rest["score"].iloc[0]) if len(rest) else None,
+        highest_left_out=risks[len(listed)] if len(rest) else None,
+        ranges=bool(ranked["risk_low"].notna().any()),
         codes_line=", ".join(f"{code} {words}" for code, words in RESULT_CODES),
     )
 
@@ -133,6 +136,38 @@ def risk_words(probability: float) -> str:
         if probability * among >= 0.95:  # 0.0097 is 1 in 100, not 10 in 1,000
             return f"{int(probability * among + 0.5)} in {among:,}"
     return "less than 1 in 10,000"
+
+
+def range_words(probability: float, low: float, high: float) -> str:
+    """Return a probability as a natural frequency with its range, among as many.
+
+    Examples
+    --------
+    >>> range_words(0.2237, 0.151, 0.308), range_words(0.0031, 0.0012, 0.011)
+    ('22 in 100 (15-31)', '3 in 1,000 (1-11)')
+    >>> range_words(0.00001, 0.0, 0.002), range_words(0.999, 0.91, 1.0), range_words(0.2, float("nan"), float("nan"))
+    ('less than 1 in 10,000 (up to 2 in 1,000)', 'more than 99 in 100 (91 in 100 at least)', '20 in 100')
+    """
+    words = risk_words(probability)
+    if pd.isna(low):
+        return words
+    if words.startswith("more"):
+        return f"{words} ({risk_words(low)} at least)"
+    if words.startswith("less"):
+        return f"{words} (up to {risk_words(high)})"
+    among = int(words.split(" in ")[1].replace(",", ""))
+    return f"{words} ({int(low * among + 0.5)}-{int(high * among + 0.5)})"
+
+
+def rank_words(below: int, of: int) -> str:
+    """Return a place in a ranking: how many of the night's candidates have a lower score.
+
+    Examples
+    --------
+    >>> rank_words(5, 7), rank_words(1999, 2001), rank_words(0, 7)
+    ('riskier than 5 of 7', 'riskier than 99 of 100', 'riskier than 0 of 7')
+    """
+    return f"riskier than {below} of {of}" if of <= 100 else f"riskier than {100 * below // of} of 100"
 
 
 def count_words(number: float, *, about: str = "") -> str:
@@ -207,9 +242,17 @@ def _grouped(reasons: pd.Series) -> list[str]:
     return words
 
 
-def _units(listed: pd.DataFrame, moments: _Moments) -> Iterable[dict[str, Any]]:
+def _risks(ranked: pd.DataFrame, ranking: str) -> list[str]:
+    """Each unit's risk in words, in the order of the ranking."""
+    if ranking:
+        below = ranked["score"].rank(method="min") - 1
+        return [rank_words(int(n), len(ranked)) for n in below]
+    return [range_words(*risk) for risk in ranked[["score", "risk_low", "risk_high"]].itertuples(index=False)]
+
+
+def _units(listed: pd.DataFrame, risks: list[str], moments: _Moments) -> Iterable[dict[str, Any]]:
     tonight = moments.business_date
-    for row in listed.itertuples():
+    for row, risk in zip(listed.itertuples(), risks, strict=False):
         yield {
             "rank": row.rank,
             "unit": _cell(row.unit_id),
@@ -217,7 +260,7 @@ def _units(listed: pd.DataFrame, moments: _Moments) -> Iterable[dict[str, Any]]:
             "station": _cell(row.station),
             "machine": _cell(row.machine),
             "since": None if pd.isna(row.since) else moments.words(row.since),
-            "risk": risk_words(row.score),
+            "risk": risk,
             "returns": moments.day(row.first_night) if row.first_night < tonight else None,
         }
 

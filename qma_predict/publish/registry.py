@@ -1,10 +1,12 @@
 """The registry of runs and models: the only module that knows MLflow."""
 
+import json
 import logging
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -16,14 +18,20 @@ import pandas as pd
 import qma_predict
 from qma_predict.errors import ModelError
 from qma_predict.home import Home
-from qma_predict.learn import plots
+from qma_predict.learn import looks, plots
 from qma_predict.learn.dataset import Dataset
+from qma_predict.learn.feature_list import feature_list
 from qma_predict.learn.risk_model import RiskModel
+from qma_predict.learn.search import Search
 from qma_predict.learn.sentinel import in_words
 from qma_predict.learn.training import Training
+from qma_predict.learn.trust import NO_RANGES, RiskRanges
 from qma_predict.line import Line
+from qma_predict.publish import kept_cards
+from qma_predict.publish.card import model_card
 
 CHAMPION = "champion"
+_BLOCKS = "blocks"
 
 TRUSTED_TYPES = (
     "collections.OrderedDict",
@@ -32,6 +40,7 @@ TRUSTED_TYPES = (
     "numpy.dtype",
     "numpy.number",
     "sklearn.compose._column_transformer.make_column_selector",
+    "sklearn.tree._tree.Tree",
 )
 """Types, beyond our own and those that skops trusts by itself, that a stored model may consist of."""
 
@@ -55,6 +64,13 @@ class Model:
         What its backtest said, in a sentence.
     leaks : str
         Features that looked like leaks: which it was fitted without, and which were kept; empty if none did.
+    also : tuple of str
+        What else its backtest said, a sentence each: the plant's practice, the shuffled split, and how often the
+        blocks were looked at before.
+    ranking : str
+        Why its scores are a ranking and not probabilities; empty if they may be read as such.
+    ranges : RiskRanges
+        Range of the risk by score; without points where scores are a ranking.
     """
 
     line: str
@@ -66,6 +82,9 @@ class Model:
     base_rate: float
     finding: str
     leaks: str = ""
+    also: tuple[str, ...] = ()
+    ranking: str = ""
+    ranges: RiskRanges = NO_RANGES
 
 
 def _mlflow() -> ModuleType:
@@ -92,7 +111,7 @@ def _store(home: Home) -> Any:
 
 
 def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
-    """Log a training: a run for each contestant with its metrics, plots, and the winner as a model version.
+    """Log a training: a run for each contestant with its metrics, plots, the winner as a model version, and its card.
 
     Parameters
     ----------
@@ -112,19 +131,31 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
         If the winner consists of types that are not trusted.
     """
     line, client, mlflow = dataset.line, _store(home), _mlflow()
-    winner = training.models[training.winner]
+    winner, table = training.models[training.winner], training.backtest.table
+    blocks = looks.spans(table)
+    looked = looks.looks(blocks, earlier_blocks(home, line))
+    also = (training.practice.sentence, training.shuffled.sentence, looks.in_words(looked))
+    card = model_card(dataset, training, looked)
     experiment = _experiment(client, home, line)
     with mlflow.start_run(experiment_id=experiment, run_name=f"train {dataset.history.as_of:%Y-%m-%d}") as run:
         mlflow.log_input(_dataset_input(home, dataset), context="training")
         mlflow.log_params(_parameters(line, dataset) | {"winner": training.winner})
-        mlflow.set_tag("mlflow.note.content", training.verdict.sentence)
+        mlflow.set_tag("mlflow.note.content", "\n\n".join((training.verdict.sentence, *also)))
         mlflow.log_dict(dataset.identity | {"left_out": training.left_out}, "dataset.json")
+        mlflow.log_text(card, "card.md")
+        mlflow.log_text(feature_list(dataset).to_csv(index=False), "features.csv")
         mlflow.log_text(training.leaks.to_csv(index=False), "leaks.csv")
-        mlflow.log_text(training.backtest.table.to_csv(index=False), "backtest.csv")
+        for name, text in _of_labels(training).items():
+            mlflow.log_text(text, f"labels/{name}")
+        mlflow.log_text(table.to_csv(index=False), "backtest.csv")
+        mlflow.log_text(training.differences.to_csv(index=False), "differences.csv")
+        mlflow.log_dict(asdict(training.practice) | {"shuffled": asdict(training.shuffled)}, "compared.json")
+        mlflow.log_metrics(training.compared | {"looks_before": max(looked)})
+        mlflow.set_tag(_BLOCKS, json.dumps(blocks))
         for name, figure in plots.figures(training.backtest, line.learning.recipe, line=line.title).items():
             mlflow.log_figure(figure, f"plots/{name}.png")
         for name in training.models:
-            _log_contestant(experiment, name, training.backtest.table)
+            _log_contestant(experiment, name, table)
         logged = _log_model(winner, dataset.X.head(3))
     if not client.search_registered_models(f"name = '{line.name}'"):
         client.create_registered_model(line.name)
@@ -135,11 +166,56 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
         "base_rate": repr(float(dataset.y.mean())),
         "finding": training.verdict.sentence,
         "leaks": in_words(training.leaks),
+        "also": json.dumps(also),
+        "ranking": training.ranking,
+        "ranges": json.dumps(asdict(training.ranges)),
     }
     made = client.create_model_version(
         line.name, logged.model_uri, run.info.run_id, tags=tags, model_id=logged.model_id
     )
+    kept_cards.keep(home, line.name, str(made.version), card)
     return _model(made)
+
+
+def earlier_blocks(home: Home, line: Line) -> list[list[list[str]]]:
+    """Blocks of every earlier training of the line that was logged with `log_training`, as `looks.spans` gives them.
+
+    Backtests that nobody logs, as in a notebook, are not among them; those of deleted runs are.
+    """
+    from mlflow.entities import ViewType
+
+    client = _store(home)
+    search = partial(client.search_runs, [_experiment(client, home, line)], f"tags.{_BLOCKS} != ''", ViewType.ALL)
+    found = search()
+    runs = list(found)
+    while found.token:
+        found = search(page_token=found.token)
+        runs += found
+    return [json.loads(run.data.tags[_BLOCKS]) for run in runs]
+
+
+def _of_labels(training: Training) -> dict[str, str]:
+    """What is known about how the labels came about, as files by name."""
+    over_all = training.over_all
+    return training.labels.files() | ({} if over_all is None else {"over_all_units.csv": over_all.to_csv(index=False)})
+
+
+def log_search(home: Home, dataset: Dataset, found: Search) -> str:
+    """Log a search: a run with its finding and a child run for each trial; return the run's id."""
+    client, mlflow = _store(home), _mlflow()
+    experiment = _experiment(client, home, dataset.line)
+    with mlflow.start_run(experiment_id=experiment, run_name=f"search {found.as_of:%Y-%m-%d}") as run:
+        mlflow.log_input(_dataset_input(home, dataset), context="search")
+        mlflow.log_params(_parameters(dataset.line, dataset) | {"trials": len(found.trials), "better": found.better})
+        mlflow.set_tag("mlflow.note.content", found.sentence)
+        mlflow.log_dict({"best": found.best, "to_use": found.parameters}, "parameters.json")
+        mlflow.log_text(found.trials.to_csv(index=False), "trials.csv")
+        for trial in found.trials.to_dict("records"):
+            facts = {name: trial[name] for name in ("state", *found.best)}
+            folds = found.folds[found.folds["trial"] == trial["trial"]].assign(metric="log_loss")
+            steps = folds[["metric", "log_loss", "fold"]].itertuples(index=False)
+            _log_child(experiment, f"trial {trial['trial']}", facts, steps, {"mean_log_loss": trial["log_loss"]})
+    return str(run.info.run_id)
 
 
 def _dataset_input(home: Home, dataset: Dataset) -> Any:
@@ -233,14 +309,21 @@ def _trusted_types(model: RiskModel) -> list[str]:
 
 def _log_contestant(experiment: str, name: str, table: pd.DataFrame) -> None:
     """Log a contestant as a child run: each metric by block, and its mean over the blocks."""
+    values = table[(table["contestant"] == name) & table["value"].notna()]
+    means = {f"mean_{metric}": float(mean) for metric, mean in values.groupby("metric")["value"].mean().items()}
+    steps = values[["metric", "value", "block"]].itertuples(index=False)
+    _log_child(experiment, name, {"contestant": name}, steps, means)
+
+
+def _log_child(
+    experiment: str, name: str, facts: dict[str, Any], steps: Iterable[tuple[str, float, int]], means: dict[str, float]
+) -> None:
     mlflow = _mlflow()
     with mlflow.start_run(experiment_id=experiment, run_name=name, nested=True):
-        mlflow.log_param("contestant", name)
-        values = table[(table["contestant"] == name) & table["value"].notna()]
-        for row in values.itertuples():
-            mlflow.log_metric(row.metric, row.value, step=row.block)
-        means = values.groupby("metric")["value"].mean()
-        mlflow.log_metrics({f"mean_{metric}": float(value) for metric, value in means.items()})
+        mlflow.log_params(facts)
+        for metric, value, step in steps:
+            mlflow.log_metric(metric, value, step=step)
+        mlflow.log_metrics(means)
 
 
 def _parameters(line: Line, dataset: Dataset) -> dict[str, object]:
@@ -284,4 +367,7 @@ def _model(made: Any) -> Model:
         base_rate=float(tags["base_rate"]),
         finding=tags["finding"],
         leaks=tags.get("leaks", ""),
+        also=tuple(json.loads(tags.get("also", "[]"))),
+        ranking=tags.get("ranking", ""),
+        ranges=RiskRanges(**{name: tuple(ends) for name, ends in json.loads(tags.get("ranges", "{}")).items()}),
     )

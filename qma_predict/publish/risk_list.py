@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qma_predict.errors import PublicationError
+from qma_predict.learn.trust import NO_RANGES, RiskRanges
 from qma_predict.publish.text import spreadsheet_text, visible
 
 CANDIDATE_COLUMNS = (
@@ -28,7 +29,7 @@ CANDIDATE_COLUMNS = (
     "reason",
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of `TABLE_SCHEMA`; it rises with every change that a reader of the file could notice."""
 
 SCORE_DECIMALS = 6
@@ -48,7 +49,10 @@ TABLE_SCHEMA = pa.schema(
         pa.field("since", _UTC),  # when it got there
         pa.field("cutoff", _UTC),  # the last moment whose data the score may use
         pa.field("first_night", pa.date32()),  # business date on which the unit was first a candidate
-        pa.field("score", pa.float64()),  # P(recorded as defect if inspected); missing where not scored
+        pa.field("score", pa.float64()),  # P(recorded as defect if inspected), see score_is; missing: not scored
+        pa.field("risk_low", pa.float64()),  # 95 % range of the risk of past units with about this score;
+        pa.field("risk_high", pa.float64()),  # missing where it is not known, or the score is no probability
+        pa.field("score_is", pa.string()),  # "probability", or "ranking" where only the order means something
         pa.field("reason", pa.string()),  # why the unit was not scored
     ],
     metadata={"qma_schema": f"risk_list {SCHEMA_VERSION}"},
@@ -63,7 +67,7 @@ class Found(NamedTuple):
     high: int
 
 
-def rank(candidates: pd.DataFrame, *, capacity: int) -> pd.DataFrame:
+def rank(candidates: pd.DataFrame, *, capacity: int, ranges: RiskRanges = NO_RANGES) -> pd.DataFrame:
     """Order the scored candidates by risk and mark those that the capacity allows to check.
 
     Parameters
@@ -72,13 +76,15 @@ def rank(candidates: pd.DataFrame, *, capacity: int) -> pd.DataFrame:
         `CANDIDATE_COLUMNS`, in any row order. ``score`` is P(defect) in [0, 1], NaN = not scored.
     capacity : int
         Units that can be checked [units].
+    ranges : RiskRanges, optional
+        What became of past units, by score.
 
     Returns
     -------
     DataFrame
         The scored candidates, highest risk first, with ``score`` rounded to six decimals (so that every
         published number follows from the published scores) and the columns ``rank`` (1..n, ties by
-        ``unit_id``) and ``listed`` (``rank <= capacity``).
+        ``unit_id``), ``listed`` (``rank <= capacity``), ``risk_low`` and ``risk_high`` (rounded as the score).
 
     Raises
     ------
@@ -104,6 +110,8 @@ def rank(candidates: pd.DataFrame, *, capacity: int) -> pd.DataFrame:
     ranked = ranked.sort_values(["score", "unit_id"], ascending=[False, True], ignore_index=True)
     ranked["rank"] = np.arange(1, len(ranked) + 1)
     ranked["listed"] = ranked["rank"] <= capacity
+    low, high = ranges.at(ranked["score"])
+    ranked["risk_low"], ranked["risk_high"] = low.round(SCORE_DECIMALS), high.round(SCORE_DECIMALS)
     return ranked
 
 
@@ -189,10 +197,11 @@ def random_would_find(scores: np.ndarray | pd.Series, *, checks: int) -> float |
     return checks * float(np.mean(scores))
 
 
-def table(ranked: pd.DataFrame, not_scored: pd.DataFrame, *, list_id: str) -> pd.DataFrame:
+def table(ranked: pd.DataFrame, not_scored: pd.DataFrame, *, list_id: str, ranking: bool = False) -> pd.DataFrame:
     """Put the whole night into one frame: the ranked units in order, then the units without a score.
 
-    Every number of the page can be computed again from this table and the manifest.
+    Every number of the page can be computed again from this table and the manifest. With `ranking` the table says
+    that the scores are no probabilities.
 
     Returns
     -------
@@ -200,6 +209,7 @@ def table(ranked: pd.DataFrame, not_scored: pd.DataFrame, *, list_id: str) -> pd
         The columns of `TABLE_SCHEMA`, in that order.
     """
     night = pd.concat([_table_rows(ranked, list_id), _table_rows(not_scored, list_id)], ignore_index=True)
+    night["score_is"] = "ranking" if ranking else "probability"
     return night[list(TABLE_SCHEMA.names)]
 
 

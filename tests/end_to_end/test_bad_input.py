@@ -259,7 +259,7 @@ LINES = {
         "train",
         'recipe = "logistic"',
         'recipe = "magic"',
-        ["learning.recipe: no recipe 'magic'. Expected one of boosted_trees, logistic"],
+        ["learning: unknown recipe 'magic'; expected one of default, boosted_trees"],
     ),
     "an unknown family": (
         "train",

@@ -233,3 +233,15 @@ def test_whereabouts_is_the_visit_that_started_last_as_known_then(make_history):
     assert found.loc["v", ["station", "machine", "since"]].isna().all()
     assert found.loc["unheard of"].isna().all()
     assert sorted(found.index) == ["u", "unheard of", "v"]
+
+
+def test_a_void_result_neither_closes_a_candidacy_nor_makes_a_unit_known_already(make_history, tiny_line):
+    gate = tiny_line.gate.model_copy(update={"void": ("V1",)})
+    line = tiny_line.model_copy(update={"gate": gate})
+    stay = {"unit_id": "u1", "station": "oven", "started_at": "2025-05-01 08:00", "ended_at": "2025-05-01 09:00"}
+    result = {"unit_id": "u1", "gate": "final", "characteristic": "leak", "passed": False, "code": "V1"}
+    for at in ("2025-05-01 09:05", "2025-05-01 12:00"):  # before the cutoff at 09:15, and after
+        tables = {"visits": [stay], "inspections": [result | {"occurred_at": at}]}
+        assert prediction_points(make_history(tables), tiny_line).attrs["already_known"] == (at < "2025-05-01 09:15")
+        [open_until] = prediction_points(make_history(tables), line)["open_until"]
+        assert open_until == pd.Timestamp("2025-05-04 09:15", tz="UTC")

@@ -1,6 +1,6 @@
 import pytest
 
-from qma_predict.features.units import feature_units
+from qma_predict.features.units import feature_families, feature_units
 
 
 def tag(name, unit, *, station="press", since="2026-03-01", **more):
@@ -65,3 +65,9 @@ def test_every_family_says_its_units(make_history, tiny_line):
 @pytest.mark.parametrize("name", ["", "last", ".last", "press.last", "press..last", "nothing.known"])
 def test_a_name_that_is_no_feature_has_no_unit(make_history, tiny_line, name):
     assert units_of(make_history({"tags": [tag("force", "kN")]}), tiny_line, name) == [""]
+
+
+def test_a_feature_is_of_the_last_family_that_has_its_statistic(tiny_line):
+    line = with_units(tiny_line, {}, "route", "readings", "limits")
+    names = ("press.force.last", "press.force.beyond", "bottom.press.machine", "press.force.margin", "last")
+    assert list(feature_families(line, names).values()) == ["readings", "limits", "route", "", "readings"]

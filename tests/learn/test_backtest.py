@@ -1,15 +1,19 @@
 import logging
 from datetime import date, timedelta
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from joblib._parallel_backends import ThreadingBackend
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
 
 from qma_predict.errors import NotEnoughData
 from qma_predict.learn.backtest import METRICS, backtest, summarise
 from qma_predict.learn.splits import RollingOriginSplit
+from qma_predict.line import Costs
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
 SPLITTER = RollingOriginSplit(2, test="4D", gap="2D")
@@ -54,7 +58,7 @@ def line():
     return X, cutoff, outcome, night
 
 
-def run(contestants, *, labels_at=None, changes=None, capacity=1):
+def run(contestants, *, labels_at=None, changes=None, capacity=1, **settings):
     X, cutoff, outcome, night = line()
     labels = outcome.copy()
     for series, unit, value in changes or []:
@@ -68,6 +72,7 @@ def run(contestants, *, labels_at=None, changes=None, capacity=1):
         night=night,
         splitter=SPLITTER,
         capacity=capacity,
+        **settings,
     )
 
 
@@ -79,17 +84,17 @@ def value(result, block, contestant, metric):
 def test_the_table_has_a_row_per_block_contestant_and_metric_and_the_blocks_facts():
     result = run({"oracle": Oracle(), "prevalence": DummyClassifier()})
     assert list(result.table.columns) == [
-        *("block", "origin", "train_units", "train_defects", "units", "defects"),
-        *("contestant", "metric", "value", "reason"),
+        *("block", "origin", "end", "train_units", "train_defects", "units", "defects"),
+        *("contestant", "metric", "value", "low", "high", "reason"),
     ]
     assert len(result.table) == 2 * 2 * len(METRICS)
-    facts = result.table.drop_duplicates("block").iloc[:, :6]
+    facts = result.table.drop_duplicates("block").iloc[:, :7]
     # training: days 0-9 and 0-13 (gap of 2 days, closed), 2 units a day; a defect every second day
     assert facts.to_numpy().tolist() == [
-        [1, START + pd.Timedelta(days=11), 20, 5, 8, 2],
-        [2, START + pd.Timedelta(days=15), 28, 7, 8, 2],
+        [1, START + pd.Timedelta(days=11), START + pd.Timedelta(days=15), 20, 5, 8, 2],
+        [2, START + pd.Timedelta(days=15), START + pd.Timedelta(days=19), 28, 7, 8, 2],
     ]
-    assert result.table["reason"].isna().all()
+    assert result.table.loc[result.table["reason"].notna(), "metric"].unique().tolist() == ["expected_cost"]
 
 
 def test_the_metrics_are_those_of_the_blocks_candidates():
@@ -105,6 +110,48 @@ def test_the_metrics_are_those_of_the_blocks_candidates():
     # errors 6 * 0.1^2 + 2 * 0.3^2 = 0.24 against the training rate 1/4: 6 / 16 + 2 * 9 / 16 = 1.5
     assert value(result, 1, "oracle", "brier_skill") == pytest.approx(1 - 0.24 / 1.5)
     assert value(result, 1, "oracle", "observed_over_expected") == pytest.approx(2 / 2.0)
+    assert value(result, 1, "oracle", "log_loss") == pytest.approx(-(2 * np.log(0.7) + 6 * np.log(0.9)) / 8)
+
+
+def test_observed_over_expected_has_its_interval_and_no_other_metric_has_one():
+    rows = run({"oracle": Oracle()}).table.query("block == 1").set_index("metric")
+    # 2 defects where 2 were expected: 0.2422 and 7.2247 are the limits of a Poisson mean after 2 events
+    assert rows.loc["observed_over_expected", ["low", "high"]].tolist() == pytest.approx([0.1211, 3.6123], abs=1e-4)
+    assert rows.drop("observed_over_expected")[["low", "high"]].isna().all(axis=None)
+
+
+def test_the_cost_is_that_of_the_nights_lists_or_missing_because_the_line_names_none():
+    costs = Costs(escape=80.0, inspection=4.0, false_alarm=2.0)
+    result = run({"oracle": Oracle(), "prevalence": DummyClassifier()}, costs=costs)
+    # four checks that find both defects and stop two good units; by chance one escapes and three are good
+    assert value(result, 1, "oracle", "expected_cost") == pytest.approx((4 * 4 + 2 * 2) / 8)
+    assert value(result, 1, "prevalence", "expected_cost") == pytest.approx((4 * 4 + 3 * 2 + 80) / 8)
+    none = run({"oracle": Oracle()}).table.query("metric == 'expected_cost'")
+    assert none["value"].isna().all()
+    assert set(none["reason"]) == {"the line names no costs"}
+
+
+def test_two_processes_give_the_same_result_bit_for_bit():
+    contestants = {"logistic": LogisticRegression(), "prevalence": DummyClassifier()}
+    alone, shared = run(contestants), run(contestants, n_jobs=2)
+    pd.testing.assert_frame_equal(alone.table, shared.table, check_exact=True)
+    pd.testing.assert_frame_equal(alone.predictions, shared.predictions, check_exact=True)
+
+
+def test_a_registered_backend_carries_every_fit_without_a_change_of_code():
+    carried = []
+
+    class Cluster(ThreadingBackend):
+        def submit(self, func, callback=None):
+            carried.append(func)
+            return super().submit(func, callback)
+
+    joblib.register_parallel_backend("cluster", Cluster)
+    contestants = {"logistic": LogisticRegression(), "prevalence": DummyClassifier()}
+    with joblib.parallel_config("cluster", n_jobs=2):
+        there = run(contestants)
+    assert len(carried) == 2 * 2
+    pd.testing.assert_frame_equal(there.predictions, run(contestants).predictions, check_exact=True)
 
 
 def test_training_uses_the_labels_known_at_the_origin_in_time_order_and_nothing_later():
@@ -178,9 +225,9 @@ def test_a_block_without_defects_has_no_recall_and_says_so():
     result = run({"oracle": Oracle()}, changes=[("outcome", "B12", 0.0), ("outcome", "B14", 0.0)])
     rows = result.table[result.table["block"] == 1].set_index("metric")
     undefined = ["average_precision", "roc_auc", "recall_at_capacity"]
-    assert rows.index[rows["value"].isna()].tolist() == undefined
+    assert rows.index[rows["value"].isna()].tolist() == [*undefined, "expected_cost"]
     assert set(rows.loc[undefined, "reason"]) == {"0 defects among 8 candidates with a known outcome"}
-    assert rows["reason"].drop(undefined).isna().all()
+    assert rows["reason"].drop([*undefined, "expected_cost"]).isna().all()
 
 
 def test_a_block_whose_outcomes_are_not_known_says_so():
@@ -231,7 +278,7 @@ def test_a_line_is_logged_per_block_and_contestant(caplog):
     with caplog.at_level(logging.INFO, logger="qma_predict.learn.backtest"):
         run({"oracle": Oracle(), "prevalence": DummyClassifier()})
     assert len(caplog.messages) == 4
-    assert "block 1 of 2" in caplog.messages[0]
+    assert caplog.messages[0].startswith("block 1 from 2026-01-12 00:00:00+00:00: ")
     assert "oracle on 20 units with 5 defects" in caplog.messages[0]
     assert caplog.messages[0].endswith("average precision 1.000")
 

@@ -3,129 +3,161 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.linear_model import LogisticRegression
 
-from qma_predict.errors import NotEnoughData
-from qma_predict.learn.calibration import CalibratedOnLater, apply_sigmoid, fit_shrunk_sigmoid
-
-
-class FirstColumn(ClassifierMixin, BaseEstimator):
-    """Gives its first column as the probability; remembers what it was fitted on."""
-
-    def fit(self, X, y):
-        self.seen_ = np.asarray(X).copy()
-        self.classes_ = np.array([0, 1])
-        return self
-
-    def predict_proba(self, X):
-        return np.column_stack([1 - X[:, 0], X[:, 0]])
+from qma_predict.learn.calibration import Calibration, fit_slope
 
 
 def test_no_rows_leave_the_score_as_it_is():
-    assert fit_shrunk_sigmoid([], []) == (1.0, 0.0)
+    assert fit_slope([], [])[0] == 1.0
 
 
 def test_a_slope_and_an_offset_that_are_true_are_found_with_many_defects():
     rng = np.random.default_rng(0)
     z = rng.normal(-2.0, 1.5, 200_000)
     y = rng.random(z.size) < expit(0.6 * z + 0.5)
-    slope, offset = fit_shrunk_sigmoid(expit(z), y)
-    assert slope == pytest.approx(0.6, abs=0.02)
-    assert offset == pytest.approx(0.5, abs=0.05)
+    assert fit_slope(expit(z), y)[0] == pytest.approx(0.6, abs=0.02)
+    fitted = Calibration().fit(expit(z), y, base_rate=y.mean(), learnt_from=1000)
+    at = np.array([-4.0, -2.0, 0.0])
+    np.testing.assert_allclose(fitted.apply(expit(at)), expit(0.6 * at + 0.5), rtol=0.15)
 
 
-def test_equal_scores_move_by_what_the_penalised_likelihood_says():
-    # All z = 0, slope does not matter. Shift s solves 40 * (expit(s) - 1/4) + 20 * s = 0.
-    slope, offset = fit_shrunk_sigmoid([0.5] * 40, [1] * 10 + [0] * 30, strength=20.0)
-    assert slope == pytest.approx(1.0)
-    assert 40 * (expit(offset) - 0.25) + 20 * offset == pytest.approx(0.0, abs=1e-4)
-    assert logit(0.25) < offset < 0
+def test_the_slope_is_what_the_penalised_likelihood_says():
+    # Two blocks of equal rows: by symmetry the level is 0, and the slope b solves 40 (expit(b) - 3/4) + 20 (b - 1) = 0.
+    slope, point = fit_slope([expit(1.0)] * 20 + [expit(-1.0)] * 20, [1] * 15 + [0] * 5 + [0] * 15 + [1] * 5)
+    assert point == pytest.approx(0.0)
+    assert 40 * (expit(slope) - 0.75) + 20 * (slope - 1.0) == pytest.approx(0.0, abs=1e-3)
 
 
-def test_three_defects_hardly_move_it_and_three_hundred_do():
-    def moved(times):
-        slope, offset = fit_shrunk_sigmoid([0.02] * 100 * times, ([0] * 97 + [1] * 3) * times)
-        return apply_sigmoid([0.02], slope, offset)[0]
-
-    assert 0.02 < moved(1) < 0.021
-    assert 0.0285 < moved(100) < 0.03
+def test_a_drifting_base_rate_does_not_look_like_a_slope():
+    rng = np.random.default_rng(0)
+    z = np.concatenate([rng.normal(-3.0, 1.0, 20_000), rng.normal(-2.0, 1.0, 20_000)])
+    block = np.repeat([0, 1], 20_000)
+    y = rng.random(z.size) < expit(z - 2.0 * block)  # the second scorer promises too many
+    assert fit_slope(expit(z), y, block=block)[0] == pytest.approx(1.0, abs=0.05)
+    assert fit_slope(expit(z), y)[0] < 0.75
 
 
 def test_scores_that_rank_backwards_keep_their_order():
     rng = np.random.default_rng(0)
     z = rng.normal(size=5000)
     y = rng.random(5000) < expit(-2.0 * z)
-    slope, offset = fit_shrunk_sigmoid(expit(z), y)
-    assert slope > 0
-    assert (np.diff(apply_sigmoid(np.sort(expit(z)), slope, offset)) > 0).all()
+    fitted = Calibration().fit(expit(z), y, base_rate=y.mean(), learnt_from=1000)
+    assert fitted.slope_ > 0
+    assert (np.diff(fitted.apply(np.sort(expit(z)))) > 0).all()
 
 
 @settings(deadline=None, max_examples=50)  # a busy machine is no error
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1)), min_size=1, max_size=40), st.floats(0.1, 1000))
 def test_ranking_is_never_reversed(rows, strength):
     score, y = np.array(rows).T
-    slope, offset = fit_shrunk_sigmoid(score, y, strength=strength)
-    calibrated = apply_sigmoid(np.sort(score), slope, offset)
+    fitted = Calibration(strength).fit(score, y, base_rate=0.3, learnt_from=10)
+    calibrated = fitted.apply(np.sort(score))
     assert (np.diff(calibrated) >= 0).all()
     assert ((calibrated >= 0) & (calibrated <= 1)).all()
+
+
+def test_what_the_model_in_use_has_caught_up_with_is_not_added_twice():
+    rng = np.random.default_rng(0)
+    z = rng.normal(-3.0, 1.0, 40_000)
+    y = rng.random(z.size) < expit(z + 1.0)  # the base rate has risen since the scorer learnt
+
+    def level(now):
+        fitted = Calibration().fit(expit(z), y, base_rate=0.1, learnt_from=100, in_use=expit(now))
+        return logit(fitted.apply([0.05])[0]) - logit(0.05)
+
+    assert level(z) == pytest.approx(1.0, abs=0.1)
+    assert level(z + 0.6) == pytest.approx(0.4, abs=0.1)
+    assert level(z + 1.0 + 3.0 * y) == pytest.approx(0.0, abs=0.1)  # it knows the labels by heart
+
+
+@pytest.mark.parametrize(("factor", "jumped"), [(3.0, True), (1.1, False), (0.3, True)])
+def test_after_a_jump_the_level_is_that_of_the_newest_block(factor, jumped):
+    rng = np.random.default_rng(0)
+    chance = np.clip(rng.gamma(2.0, 0.02, 9000), 0, 0.25)
+    block = np.repeat([0, 1, 2], 3000)
+    y = (rng.random(9000) < np.where(block == 2, factor * chance, chance)).astype(int)
+    fitted = Calibration().fit(chance, y, base_rate=0.04, learnt_from=100, block=block)
+    promised = fitted.apply(chance[block == 2]).sum()
+    assert fitted.drift_.is_significant == bool(fitted.drift_.notice) == jumped
+    assert y[block == 2].sum() / promised == pytest.approx(1.0, abs=0.1 if jumped else 0.25)
 
 
 @pytest.mark.parametrize("score", [[-0.1, 0.5], [0.5, 1.1], [np.nan, 0.5]])
 def test_scores_that_are_not_probabilities_are_refused(score):
     with pytest.raises(ValueError, match="probabilities within"):
-        fit_shrunk_sigmoid(score, [0, 1])
+        fit_slope(score, [0, 1])
 
 
 def test_lengths_that_differ_are_refused():
     with pytest.raises(ValueError, match="2 scores but 1 labels"):
-        fit_shrunk_sigmoid([0.5, 0.5], [1])
+        fit_slope([0.5, 0.5], [1])
 
 
-def rows(n, later_defects, earlier_defects=5):
-    X = np.column_stack([np.linspace(0.1, 0.9, n), np.arange(n)])
-    y = np.zeros(n, dtype=int)
-    y[:earlier_defects] = 1
-    y[n - later_defects :] = 1
-    return X, y
-
-
-def test_the_estimator_sees_only_the_rows_before_those_that_calibrate():
-    X, y = rows(100, later_defects=10)
-    model = CalibratedOnLater(FirstColumn(), calibration_share=0.2).fit(X, y)
-    assert model.estimator_.seen_[:, 1].tolist() == list(range(80))
-    assert model.calibrated_on_ == {"rows": 20, "defects": 10}
-    assert (model.slope_, model.offset_) == fit_shrunk_sigmoid(X[80:, 0], y[80:])
-    np.testing.assert_allclose(model.predict_proba(X)[:, 1], apply_sigmoid(X[:, 0], model.slope_, model.offset_))
+def scored(rows, rate, seed=0):
+    """Scores that say half of the true chance, and what came of them."""
+    rng = np.random.default_rng(seed)
+    chance = np.clip(rng.gamma(2.0, rate / 2, rows), 0, 0.9)
+    return chance / 2, (rng.random(rows) < chance).astype(int), chance
 
 
 @pytest.mark.parametrize(
-    ("later_defects", "earlier_defects"), [(9, 5), (11, 5), (10, 0)], ids=["defects", "goods", "earlier"]
+    ("rows", "rate", "method"), [(300, 0.02, "ranking"), (3000, 0.02, "sigmoid"), (60_000, 0.03, "isotonic")]
 )
-def test_too_few_of_a_class_fit_on_all_rows_and_leave_the_probabilities(later_defects, earlier_defects):
-    X, y = rows(100, later_defects, earlier_defects)
-    model = CalibratedOnLater(FirstColumn(), calibration_share=0.2).fit(X, y)
-    assert len(model.estimator_.seen_) == 100
-    assert model.calibrated_on_ == {"rows": 0, "defects": 0}
-    np.testing.assert_allclose(model.predict_proba(X)[:, 1], X[:, 0])
+def test_the_number_of_defects_decides_the_method(rows, rate, method):
+    score, y, _ = scored(rows, rate)
+    model = Calibration().fit(score, y, base_rate=rate, learnt_from=100)
+    assert model.method_ == method
+    assert model.is_ranking_ == (method == "ranking")
+    assert (model.rows_, model.defects_) == (rows, y.sum())
 
 
-def test_rows_are_predicted_one_by_one():
+def test_goods_count_where_they_are_the_rarer():
+    model = Calibration().fit([0.9] * 1000, [1] * 991 + [0] * 9, base_rate=0.99, learnt_from=9)
+    assert model.method_ == "ranking"
+
+
+def test_a_ranking_is_shrunk_to_the_base_rate_by_the_defects_learnt_from():
+    model = Calibration().fit([], [], base_rate=0.05, learnt_from=20)
+    assert model.slope_ == 0.5
+    assert model.apply([0.05])[0] == pytest.approx(0.05)
+    assert logit(model.apply([0.5])[0]) == pytest.approx((logit(0.99 * 0.5 + 0.01 * 0.05) + logit(0.05)) / 2)
+    never = Calibration().fit([], [], base_rate=0.05, learnt_from=0)
+    assert never.apply([0.0, 0.9]).tolist() == pytest.approx([0.05, 0.05])
+
+
+def test_many_defects_find_what_no_sigmoid_can():
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(400, 3))
-    y = (rng.random(400) < expit(X[:, 0])).astype(int)
-    model = CalibratedOnLater(LogisticRegression()).fit(X, y)
-    whole = model.predict_proba(X)[:, 1]
-    np.testing.assert_allclose([model.predict_proba(row[None])[0, 1] for row in X[:20]], whole[:20])
-    assert (model.predict(X) == (whole > 0.5)).all()
+    score = rng.random(200_000)
+    chance = np.where(score < 0.5, 0.05, np.where(score < 0.8, 0.06, 0.6))
+    y = (rng.random(score.size) < chance).astype(int)
+    model = Calibration().fit(score, y, base_rate=y.mean(), learnt_from=1000)
+    found = model.apply([0.7])[0]
+    sigmoid = expit(model.slope_ * logit(0.7) + model.offset_)
+    assert abs(found - 0.06) < 0.5 * abs(sigmoid - 0.06)
+    ordered = model.apply(np.linspace(0, 1, 5001))
+    assert (np.diff(ordered) > 0).all()  # within a step too
 
 
-def test_one_class_is_not_enough():
-    with pytest.raises(NotEnoughData, match="LogisticRegression: found 0 defects and 10 good units"):
-        CalibratedOnLater(LogisticRegression()).fit(np.zeros((10, 1)), [0] * 10)
+@pytest.mark.parametrize(("rows", "within"), [(3000, 0.25), (60_000, 0.05)])
+def test_probabilities_come_true_on_new_rows_the_more_the_better(rows, within):
+    score, y, _ = scored(rows, 0.04)
+    model = Calibration().fit(score, y, base_rate=0.04, learnt_from=100)
+    new, _, chance = scored(rows, 0.04, seed=1)
+    assert model.apply(new).sum() == pytest.approx(chance.sum(), rel=within)
 
 
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_a_share_out_of_range_is_refused(share):
-    with pytest.raises(ValueError, match="expected between 0 and 1"):
-        CalibratedOnLater(LogisticRegression(), calibration_share=share).fit(np.zeros((10, 1)), [0, 1] * 5)
+def test_following_keeps_the_ranking_and_forgets_the_last_time():
+    score, y, _ = scored(3000, 0.04)
+    model = Calibration().fit(score, y, base_rate=0.04, learnt_from=100)
+    before = model.apply(score)
+    model.follow(score, np.ones(3000))
+    assert model.follow(score, y).ratio == pytest.approx(y.sum() / before.sum())
+    assert model.apply(score).sum() == pytest.approx(y.sum(), rel=0.02)
+
+
+def test_weights_count_as_rows():
+    score, y, _ = scored(2000, 0.05)
+    times = np.arange(2000) % 3
+    weighted = fit_slope(score, y, sample_weight=times)
+    repeated = fit_slope(np.repeat(score, times), np.repeat(y, times))
+    assert weighted == pytest.approx(repeated, abs=1e-3)

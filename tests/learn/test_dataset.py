@@ -45,6 +45,7 @@ def test_the_identity_says_what_is_needed_to_make_it_again(make_history, tiny_li
         "features": 3,
         "labelled": 2,
         "defects": 2,
+        "states": {"pending": 0, "good": 0, "defect": 2, "disputed": 0, "void": 0},
     }
 
 
@@ -96,3 +97,10 @@ def test_a_line_without_data_has_an_empty_dataset(make_history, tiny_line):
     found = make_dataset(make_history({}), tiny_line)
     assert found.X.shape == (0, 0)
     assert (found.identity["units"], found.identity["labelled"]) == (0, 0)
+
+
+def test_every_feature_carries_its_unit(make_history, tiny_line):
+    rows = tables() | {"tags": [{"station": "oven", "tag": "heat", "unit": "degC", "valid_from": "2026-03-01"}]}
+    found = make_dataset(make_history(rows), tiny_line)
+    assert found.units == {"oven.heat.count": "", "oven.heat.last": "degC", "oven.machine": ""}
+    assert set(found.units) == set(found.X)

@@ -182,7 +182,7 @@ def test_without_any_score_the_reason_stands_there():
     *single, by_block = plots.figures(made, "trees", line="Line 7").values()
     assert all("found 0 defects" in words(figure) for figure in single)
     assert not any(figure.axes[0].get_lines() for figure in single)
-    assert words(by_block) == " ".join(["not defined, see below"] * 6)
+    assert words(by_block) == " ".join(["not defined, see below"] * len(METRICS))
     assert by_block.get_supxlabel().endswith("block 1: no metric of anyone: found 0 defects")
 
 

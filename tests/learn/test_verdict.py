@@ -3,10 +3,21 @@ import pandas as pd
 import pytest
 
 from qma_predict.learn.backtest import Backtest
-from qma_predict.learn.metrics import average_precision, precision_at_capacity, recall_at_capacity
-from qma_predict.learn.verdict import verdict
+from qma_predict.learn.costs import expected_cost
+from qma_predict.learn.metrics import (
+    average_precision,
+    brier_skill,
+    precision_at_capacity,
+    recall_at_capacity,
+    roc_auc,
+)
+from qma_predict.learn.redraws import redrawn
+from qma_predict.learn.reliability import log_loss
+from qma_predict.learn.verdict import COMPARABLE, differences, verdict
+from qma_predict.line import Costs
 
 CAPACITY = 10
+COSTS = Costs(escape=100.0, inspection=1.0, false_alarm=2.0)
 
 
 def result(scores, *, blocks=4, nights=10, per_night=30, rate=0.1, seed=0):
@@ -22,14 +33,22 @@ def result(scores, *, blocks=4, nights=10, per_night=30, rate=0.1, seed=0):
                 "average_precision": average_precision(y, score),
                 "precision_at_capacity": precision_at_capacity(y, score, capacity=CAPACITY, nights=night),
                 "recall_at_capacity": recall_at_capacity(y, score, capacity=CAPACITY, nights=night),
+                "roc_auc": roc_auc(y, score),
             }
+            values |= dict.fromkeys(("brier_skill", "log_loss", "expected_cost"), np.nan)
+            if ((score >= 0) & (score <= 1)).all():
+                values["brier_skill"] = brier_skill(y, score, prevalence=rate)
+                values["log_loss"] = log_loss(y, score)
+                costs = {"capacity": CAPACITY, "nights": night, "costs": COSTS}
+                values["expected_cost"] = expected_cost(y, score, **costs)
+            facts = {"block": block, "train_units": 1000, "train_defects": 1000 * rate}
             table += [
-                {"block": block, "contestant": name, "metric": metric, "value": value, "reason": None}
+                facts | {"contestant": name, "metric": metric, "value": value, "reason": None}
                 for metric, value in values.items()
             ]
             rows = {"block": block, "contestant": name, "unit_id": np.arange(len(y)), "night": night}
             predictions.append(pd.DataFrame(rows | {"score": score, "outcome": y}))
-    return Backtest(pd.DataFrame(table), pd.concat(predictions, ignore_index=True), CAPACITY)
+    return Backtest(pd.DataFrame(table), pd.concat(predictions, ignore_index=True), CAPACITY, COSTS)
 
 
 def without(backtest, contestant, blocks):
@@ -67,6 +86,67 @@ def test_a_model_with_a_clear_lead_over_the_best_baseline_is_better(metric):
         f"better (difference {found.difference:.2f}, 95 % interval {found.low:.2f} to {found.high:.2f}), "
         "ahead in 4 of 4 blocks"
     )
+
+
+def promise(near):
+    """Probabilities that know the outcome by so much."""
+    return lambda y, rng: np.clip(0.1 + near * y + rng.uniform(0, 0.05, len(y)), 0, 1)
+
+
+@pytest.mark.parametrize("metric", COMPARABLE)
+def test_by_every_metric_who_knows_more_is_better_and_who_knows_less_is_worse(metric):
+    knows = {"trees": promise(0.5), "prevalence": lambda y, rng: np.full(len(y), 0.1)}
+    made = result(knows)
+    more = verdict(made, "trees", metric=metric)
+    less = verdict(made, "prevalence", metric=metric, against=["trees"])
+    assert (more.better, more.worse, more.blocks_won) == (True, False, 4)
+    assert (less.better, less.worse, less.blocks_won) == (False, True, 0)
+    assert (more.low > 0) == (metric not in ("log_loss", "expected_cost"))
+    assert ", worse (difference" in less.sentence
+
+
+@pytest.mark.parametrize("metric", COMPARABLE)
+def test_a_draw_of_every_night_once_gives_the_metric_itself(metric):
+    made = result({"trees": promise(0.05)}, blocks=1)
+    rows = made.predictions.sample(frac=1, random_state=1)
+    once = np.ones((20, rows["night"].nunique()), dtype=int)
+    rng = np.random.default_rng(0)
+    drawn = redrawn(rows, once, metric, rng, capacity=CAPACITY, prevalence=0.1, costs=COSTS)
+    assert drawn == pytest.approx(made.table.set_index("metric").loc[metric, "value"])
+
+
+def test_a_night_drawn_twice_counts_twice_and_one_not_drawn_not_at_all():
+    rows = pd.DataFrame({"night": [1, 1, 2, 2], "score": [0.8, 0.2, 0.6, 0.4], "outcome": [1.0, 0.0, 0.0, 1.0]})
+    draws = np.array([[2, 0], [0, 2], [2, 1]])
+    area = redrawn(rows, draws, "roc_auc", np.random.default_rng(0), capacity=1)
+    # third draw: 3 defects and 3 goods; 0.8 twice above all 3, 0.4 above the two 0.2 only
+    assert area.tolist() == pytest.approx([1.0, 0.0, (2 * 3 + 2) / 9])
+    loss = redrawn(rows, draws, "log_loss", np.random.default_rng(0), capacity=1)
+    first, second = -np.log(0.8), -np.log(0.4)
+    assert loss.tolist() == pytest.approx([first, second, (2 * first + second) / 3])
+
+
+def test_the_differences_name_each_baseline_and_metric_and_agree_with_the_verdict():
+    made = result({"trees": promise(0.1), "prevalence": promise(0.0), "recent_rate": promise(0.03)})
+    found = differences(made, "trees", metrics=("average_precision", "log_loss"))
+    assert found[["baseline", "metric"]].to_numpy().tolist() == [
+        ["prevalence", "average_precision"],
+        ["recent_rate", "average_precision"],
+        ["prevalence", "log_loss"],
+        ["recent_rate", "log_loss"],
+    ]
+    assert found["finding"].tolist()[:2] == ["better", "better"]
+    best = verdict(made, "trees")
+    row = found[(found["baseline"] == best.baseline) & (found["metric"] == best.metric)].iloc[0]
+    assert row[["difference", "model_mean", "blocks"]].tolist() == [best.difference, best.model_mean, best.blocks]
+    assert row["low"] == pytest.approx(best.low, abs=0.02)
+
+
+def test_differences_on_too_little_have_no_finding_and_metrics_without_a_value_no_row():
+    few = result({"trees": signal(2.0), "prevalence": nothing}, nights=2, per_night=20)
+    found = differences(few, "trees")
+    assert set(found["metric"]) == {*COMPARABLE[:4]}
+    assert found["finding"].isna().all()
 
 
 def test_the_same_ranking_is_not_distinguishable():
@@ -107,6 +187,7 @@ def test_only_the_places_of_the_list_matter_at_capacity(metric):
     y[(night % 2 == 0) & (np.arange(80) % 4 == 1)] = 1.0 if metric == "precision_at_capacity" else np.nan
     rank = np.tile([4.0, 3.0, 2.0, 1.0], 20)
     table = pd.DataFrame({"block": 1, "contestant": ["trees", "prevalence"], "metric": metric, "value": [1.0, 0.0]})
+    table = table.assign(train_units=100, train_defects=10)
     rows = pd.DataFrame({"block": 1, "unit_id": np.arange(80), "night": night, "outcome": y})
     both = [rows.assign(contestant="trees", score=rank), rows.assign(contestant="prevalence", score=-rank)]
     found = verdict(Backtest(table, pd.concat(both), 1), "trees", metric=metric)
@@ -150,7 +231,7 @@ def test_the_same_seed_gives_the_same_verdict_whatever_the_units_scores_are_scal
     [
         ({"model": "nobody"}, "expected 'nobody' and one of prevalence, recent_rate"),
         ({"model": "trees", "against": ["nobody"]}, "expected 'trees' and one of nobody"),
-        ({"model": "trees", "metric": "roc_auc"}, "unknown metric 'roc_auc'; expected one of average"),
+        ({"model": "trees", "metric": "block"}, "unknown metric 'block'; expected one of average"),
     ],
 )
 def test_what_took_no_part_cannot_be_compared(call, message):

@@ -1,5 +1,6 @@
 """The registry, on the champion that the flow of this folder's conftest trained and logged."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,40 @@ def test_the_run_says_what_it_was_made_from(trained, client, line):
     identity = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/dataset.json")
     assert identity["line_digest"] == line.digest
     assert run.inputs.dataset_inputs[0].dataset.digest == identity["digest"]
+
+
+def test_what_else_the_backtest_said_is_in_the_run_and_with_the_model(trained, client):
+    run = client.get_run(trained.model.run_id)
+    practice, shuffled, looks = trained.model.also
+    assert practice.startswith("boosted_trees against the plant's practice (suspicion): with the practice's ")
+    assert shuffled.startswith("shuffled split: boosted_trees would show average precision ")
+    assert looks == "its blocks were never looked at before"
+    gap = run.data.metrics["shuffled_average_precision"] - run.data.metrics["shuffled_gap_average_precision"]
+    table = pd.read_csv(mlflow.artifacts.download_artifacts(f"{run.info.artifact_uri}/backtest.csv"))
+    ours = table.query("contestant == 'boosted_trees' and metric == 'average_precision'")
+    assert gap == pytest.approx(ours["value"].dropna().iloc[0])  # of the oldest block that has one
+    differences = pd.read_csv(mlflow.artifacts.download_artifacts(f"{run.info.artifact_uri}/differences.csv"))
+    assert set(differences["baseline"]) == set(BASELINES)
+    assert {"average_precision", "roc_auc", "log_loss"} <= set(differences["metric"])
+
+
+def test_the_model_has_ranges_of_its_risks_or_says_that_its_scores_are_a_ranking(trained, line):
+    model = registry.champion(trained.home, line)
+    assert bool(model.ranking) != bool(model.ranges.score)
+    assert model.ranges == trained.model.ranges
+
+
+def test_every_logged_training_counts_as_a_look_at_its_blocks_even_if_its_run_is_deleted(trained, line, tmp_path):
+    shutil.copytree(trained.home.folder, tmp_path / "home", symlinks=True)
+    home = open_home(tmp_path / "home")
+    first = registry.earlier_blocks(home, line)
+    assert [len(blocks) for blocks in first] == [4]
+    assert first[0][-1][1].startswith("2025-11-")
+    store = registry._store(home)
+    experiment = store.get_experiment_by_name("demo").experiment_id
+    run = store.create_run(experiment, tags={"blocks": '[["2025-12-01", "2025-12-15"]]'})
+    store.delete_run(run.info.run_id)
+    assert sorted(registry.earlier_blocks(home, line)) == sorted([*first, [["2025-12-01", "2025-12-15"]]])
 
 
 def test_the_plots_of_the_backtest_are_pictures_in_the_run(trained, client):
@@ -155,3 +190,14 @@ registry._store(open_home({str(home.folder)!r})).create_experiment("made by " + 
     errors = [worker.communicate()[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0, 0], errors
     assert len(registry._store(home).search_experiments()) == 1 + 3
+
+
+def test_how_the_labels_came_about_is_in_the_run(trained, client):
+    uri = f"{client.get_run(trained.model.run_id).info.artifact_uri}/labels"
+    assert "selected for inspection with unequal probabilities" in mlflow.artifacts.load_text(f"{uri}/notices.txt")
+    rate = mlflow.artifacts.load_dict(f"{uri}/rate.json")
+    assert 0 < rate["low"] < rate["value"] < rate["high"] < 0.1
+    assert mlflow.artifacts.load_text(f"{uri}/delays.csv").startswith("label,units,median,q99,longest,in_time\ndefect,")
+    over_all = mlflow.artifacts.load_text(f"{uri}/over_all_units.csv").splitlines()
+    assert over_all[0] == "block,contestant,metric,value"
+    assert len(over_all) == 1 + 3 * 4 * 5  # contestants and metrics; nothing could be learnt before the first block

@@ -1,5 +1,9 @@
+from dataclasses import replace
+from datetime import UTC, datetime
+
 from pipelines import report
 from qma_predict.data.ingest import Counts, Ingested
+from qma_predict.publish.registry import Model
 
 
 def test_an_ingest_tells_counts_by_table_then_refused_rows_then_what_was_not_read():
@@ -17,6 +21,18 @@ def test_an_ingest_tells_counts_by_table_then_refused_rows_then_what_was_not_rea
         "quarantined: 1 rows more, all in the lake's table quarantine",
         "not read: d.csv: the file is empty.",
     ]
+
+
+def test_a_model_tells_its_finding_what_else_was_found_and_whether_its_scores_are_a_ranking():
+    as_of = datetime(2026, 3, 1, 4, tzinfo=UTC)
+    model = Model("tiny", "3", "abc", "boosted_trees", True, as_of, 0.02, "better", also=("shuffled: gap 0.1",))
+    said = report.of_model(replace(model, ranking="3 defects")).splitlines()
+    assert said[1:4] == [
+        "backtest: better",
+        "  shuffled: gap 0.1",
+        "  its scores are a ranking and not probabilities: 3 defects",
+    ]
+    assert len(report.of_model(model).splitlines()) == len(said) - 1
 
 
 def test_an_ingest_of_nothing_says_so():

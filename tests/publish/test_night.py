@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from qma_predict.errors import ModelError
+from qma_predict.learn.trust import RiskRanges
 from qma_predict.publish.night import make_night
 from qma_predict.publish.registry import Model
 
@@ -72,6 +73,23 @@ def test_the_files_of_a_night_and_what_its_manifest_says(make_history, tiny_line
     assert night.facts["random_found"] == pytest.approx(0.4)  # two checks at the mean of 0.1, 0.2 and 0.3
     assert night.facts["model"]["version"] == "3"
     json.dumps(night.facts)
+
+
+def test_the_ranges_of_the_model_are_in_the_files_and_in_the_manifest(make_history, tiny_line):
+    model = replace(MODEL, ranges=RiskRanges((0.1, 0.3), (0.0, 0.2), (0.2, 0.4)))
+    night = make_night(make_history(tables("a", "b", "c"), as_of=AS_OF), tiny_line, DAY, model, heat)
+    assert rows(night)[["risk_low", "risk_high"]].to_numpy().tolist() == [[0.2, 0.4], [0.1, 0.3], [0.0, 0.2]]
+    assert night.facts["model"]["ranges"] == {"score": (0.1, 0.3), "low": (0.0, 0.2), "high": (0.2, 0.4)}
+    assert b"30 in 100 (20-40)" in night.contents["risk_list.html"]
+
+
+def test_a_ranking_promises_no_number_of_defects_anywhere(make_history, tiny_line):
+    model = replace(MODEL, ranking="its backtest holds 3 known defects")
+    night = make_night(make_history(tables("a", "b", "c"), as_of=AS_OF), tiny_line, DAY, model, heat)
+    assert [night.facts[name] for name in ("expected", "low", "high", "random_found")] == [None] * 4
+    assert night.facts["ranking"] == "its backtest holds 3 known defects"
+    assert set(rows(night)["score_is"]) == {"ranking"}
+    assert b"riskier than 2 of 3" in night.contents["risk_list.html"]
 
 
 def test_a_model_that_knows_more_than_the_night_is_refused(make_history, tiny_line):

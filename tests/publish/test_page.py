@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
+from qma_predict.learn.trust import NO_RANGES, RiskRanges
 from qma_predict.publish.page import LONGEST_PAGE, RESULT_CODES, Facts, count_words, render, risk_words
 from qma_predict.publish.risk_list import CANDIDATE_COLUMNS, not_scored, rank
 
@@ -89,8 +90,33 @@ def night(scores: list[float | None], **columns: object) -> pd.DataFrame:
     return pd.DataFrame({**rows, **columns})
 
 
-def page(candidates: pd.DataFrame, facts: Facts = FACTS) -> str:
-    return render(facts, rank(candidates, capacity=facts.capacity), not_scored(candidates))
+def page(candidates: pd.DataFrame, facts: Facts = FACTS, ranges: RiskRanges = NO_RANGES) -> str:
+    return render(facts, rank(candidates, capacity=facts.capacity, ranges=ranges), not_scored(candidates))
+
+
+def test_a_risk_has_its_range_and_the_page_says_what_that_is():
+    text = text_of(page(night([0.22, 0.1, 0.03]), ranges=RiskRanges((0.1, 0.3), (0.04, 0.2), (0.2, 0.4))))
+    assert "22 in 100 (14-32)" in text
+    assert "10 in 100 (4-20)" in text
+    assert "the highest left out: 3 in 100 (3-20)." in text
+    assert "risk (range)" in text
+    assert "range : what became of past units with about this risk" in text
+
+
+def test_without_ranges_the_page_speaks_of_none():
+    assert "range" not in text_of(page(night([0.22, 0.1])))
+
+
+def test_scores_that_are_a_ranking_are_shown_as_places_and_never_as_probabilities():
+    facts = replace(FACTS, ranking="its backtest holds 3 known defects", expected=None, low=None, high=None)
+    facts = replace(facts, random_found=None)
+    text = text_of(page(night([0.22, 0.1, 0.1, 0.03]), facts))
+    assert "SCORES a ranking and not probabilities: its backtest holds 3 known defects" in text
+    assert "riskier than 3 of 4" in text
+    assert text.count("riskier than 1 of 4") == 2  # the two that tie, one of them left out
+    assert "the highest left out: riskier than 1 of 4." in text
+    assert " in 100" not in text
+    assert "EXPECTED not enough known yet" in text
 
 
 def test_the_head_says_whether_the_list_can_be_trusted():

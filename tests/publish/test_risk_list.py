@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from qma_predict.errors import PublicationError
+from qma_predict.learn.trust import RiskRanges
 from qma_predict.publish.risk_list import (
     CANDIDATE_COLUMNS,
     TABLE_SCHEMA,
@@ -132,12 +133,29 @@ def test_random_checks_find_the_mean_risk_each():
 def test_csv_of_a_night_to_the_byte():
     rows = to_csv(published(night({"a": np.nan, "b": 0.25}))).decode()
     assert rows == (
-        "schema_version,list_id,rank,listed,unit_id,product,station,machine,since,cutoff,first_night,score,reason\n"
-        "1,2026-11-24,1,true,b,A-55,storage,bay 4,2026-11-23T21:00:00.000000Z,2026-11-23T20:00:00.000000Z,"
-        "2026-11-24,0.250000,\n"
-        "1,2026-11-24,,false,a,A-55,storage,bay 4,2026-11-23T21:00:00.000000Z,2026-11-23T20:00:00.000000Z,"
-        "2026-11-24,,no oven data\n"
+        "schema_version,list_id,rank,listed,unit_id,product,station,machine,since,cutoff,first_night,"
+        "score,risk_low,risk_high,score_is,reason\n"
+        "2,2026-11-24,1,true,b,A-55,storage,bay 4,2026-11-23T21:00:00.000000Z,2026-11-23T20:00:00.000000Z,"
+        "2026-11-24,0.250000,,,probability,\n"
+        "2,2026-11-24,,false,a,A-55,storage,bay 4,2026-11-23T21:00:00.000000Z,2026-11-23T20:00:00.000000Z,"
+        "2026-11-24,,,,probability,no oven data\n"
     )
+
+
+def test_the_range_of_a_risk_follows_from_the_published_score():
+    candidates = night({"a": 0.2000004, "b": np.nan, "c": 0.9})
+    ranked = rank(candidates, capacity=1, ranges=RiskRanges((0.1, 0.3), (0.05, 0.2), (0.2, 0.4)))
+    assert ranked[["unit_id", "risk_low", "risk_high"]].to_numpy().tolist() == [["c", 0.2, 0.9], ["a", 0.125, 0.3]]
+    rows = table(ranked, not_scored(candidates), list_id="1").set_index("unit_id")
+    assert rows.loc["b", ["risk_low", "risk_high"]].isna().all()
+    assert ",0.200000,0.125000,0.300000,probability," in to_csv(rows.reset_index()).decode()
+
+
+def test_a_table_of_a_ranking_says_so_in_every_row():
+    candidates = night({"a": 0.2, "b": 0.1})
+    rows = table(rank(candidates, capacity=1), not_scored(candidates), list_id="1", ranking=True)
+    assert set(rows["score_is"]) == {"ranking"}
+    assert pq.read_table(io.BytesIO(to_parquet(rows))).column("score_is").to_pylist() == ["ranking", "ranking"]
 
 
 def test_csv_has_utc_whatever_the_zone_of_the_input():

@@ -8,6 +8,7 @@ import pandas as pd
 from ibis import _
 
 from qma_predict.data.lake import History
+from qma_predict.data.results import at_gate
 from qma_predict.data.survey.finding import Finding
 from qma_predict.line import Line
 
@@ -23,8 +24,7 @@ def ends(history: History, line: Line) -> ir.Table:
 
 def results(history: History, line: Line) -> ir.Table:
     """Inspections that count at the gate."""
-    counted = (_.gate == line.gate.name) & _.characteristic.isin(line.gate.characteristics)
-    return history.tables["inspections"].filter(counted)
+    return at_gate(history.tables["inspections"], line)
 
 
 def unmatched(history: History) -> ir.Table:

@@ -8,6 +8,7 @@ from ibis import _
 from pydantic import BaseModel, ConfigDict
 
 from qma_predict.data.lake import History
+from qma_predict.data.results import valid_at_gate
 from qma_predict.features.families import settings
 from qma_predict.line import Line
 from qma_predict.line.kinds import Period
@@ -98,8 +99,7 @@ def _members(rows: dict[str, ir.Table], line: Line) -> ir.Table:
 
 def _verdicts(inspections: ir.Table, line: Line) -> ir.Table:
     """What the gate said of units first: ``unit_id``, ``defect`` (0 or 1), and ``judged_at``, when that was known."""
-    counted = inspections.filter(_.gate == line.gate.name, _.characteristic.isin(line.gate.characteristics))
-    results = _first(counted, ["unit_id", "characteristic"], "passed")
+    results = _first(valid_at_gate(inspections, line), ["unit_id", "characteristic"], "passed")
     units = results.group_by("unit_id").agg(
         failed_at=_.recorded_at.min(where=~_.passed), all_at=_.recorded_at.max(), n=_.count()
     )

@@ -1,0 +1,132 @@
+"""How far the base rate has moved from what probabilities promise."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, logit, xlogy
+
+_SMALLEST_SCORE = 1e-9
+
+
+@dataclass(frozen=True)
+class BaseRateShift:
+    """How the number of defects compares with what probabilities promised.
+
+    Attributes
+    ----------
+    log_odds : float
+        To add to the log odds of the probabilities, shrunk towards none.
+    observed, expected : float
+        Defects found, and promised.
+    ratio : float
+        ``observed / expected``.
+    low, high : float
+        95 % interval of the ratio.
+    is_significant : bool
+        Whether the deviance of the two counts from one rate is above 9 (3 standard deviations).
+    notice : str
+        A sentence for people if it is significant, else empty.
+    """
+
+    log_odds: float
+    observed: float
+    expected: float
+    ratio: float
+    low: float
+    high: float
+    is_significant: bool
+    notice: str
+
+
+def base_rate_shift(
+    probability: object, y: object, *, known_from: float = np.inf, strength: float = 5.0, sample_weight: object = None
+) -> BaseRateShift:
+    """Return how far the base rate has moved from what probabilities promise, judged by newer labels.
+
+    With `O` defects observed and `E = sum p` promised, the shift ``s`` of all log odds solves
+
+        sum_i expit(logit(p_i) + s) = E * (O + strength) / (E + strength)
+
+    that is, the ratio is shrunk towards 1 with the weight of `strength` defects. The interval of the ratio is
+    ``exp(log((O + 1/2) / (E + 1/2)) +- z * sqrt(1 / (O + 1/2) + 1 / known_from))``: the count varies as
+    Poisson's, and the level of the probabilities was itself learnt from a number of defects.
+
+    Parameters
+    ----------
+    probability : array-like of shape (n_rows,)
+        Calibrated, of rows that nothing was learnt from.
+    y : array-like of shape (n_rows,)
+        1 defect, 0 good.
+    known_from : float, default infinite
+        Number of defects that calibrated the probabilities.
+    strength : float, default 5.0
+        Weight of no shift [defects].
+    sample_weight : array-like, shape (n_rows,), optional
+
+    Raises
+    ------
+    ValueError
+        A probability is not within [0, 1], or the lengths differ.
+
+    Examples
+    --------
+    >>> shift = base_rate_shift([0.02] * 1000, [1] * 60 + [0] * 940)
+    >>> round(shift.ratio, 2), round(shift.log_odds, 2)
+    (3.0, 0.99)
+    >>> shift.notice
+    'The defect rate has moved: 60 defects where 20.0 were expected, 2.95 times as many (95 % interval 2.29 to 3.80).'
+    """
+    z = log_odds(probability)
+    labels, weight = np.asarray(y, dtype=float), weights_of(sample_weight, len(z))
+    if z.shape != labels.shape:
+        raise ValueError(f"calibration: {z.size} scores but {labels.size} labels")
+    observed, expected = float(weight @ labels), float(weight @ expit(z))
+    if not len(z):
+        return BaseRateShift(0.0, 0.0, 0.0, np.nan, np.nan, np.nan, False, "")
+    target = expected * (observed + strength) / (expected + strength)
+    target = min(target, 0.999 * float(weight.sum()))
+    level = brentq(lambda s: float(weight @ expit(z + s)) - target, -40.0, 40.0)
+    ratio = (observed + 0.5) / (expected + 0.5)  # the halves keep the interval finite without defects
+    deviation = np.sqrt(1.0 / (observed + 0.5) + 1.0 / max(known_from, 0.5))
+    low, high = ratio * np.exp(-1.96 * deviation), ratio * np.exp(1.96 * deviation)
+    significant = bool(_deviance(observed, expected, known_from) > 9.0)
+    notice = (
+        f"The defect rate has moved: {observed:.0f} defects where {expected:.1f} were expected, {ratio:.2f} times "
+        f"as many (95 % interval {low:.2f} to {high:.2f})."
+    )
+    raw = observed / expected if expected else np.nan
+    return BaseRateShift(float(level), observed, expected, raw, low, high, significant, notice if significant else "")
+
+
+def _deviance(observed: float, expected: float, known_from: float) -> float:
+    """Twice the log likelihood ratio of two Poisson counts with exposures as expected, of two rates against one."""
+    if np.isinf(known_from):
+        return float(2.0 * (xlogy(observed, observed / max(expected, 1e-9)) - observed + expected))
+    counts, exposures = np.array([observed, known_from]), np.array([expected, known_from]) + 1e-9
+    together = counts.sum() * exposures / exposures.sum()
+    return float(2.0 * xlogy(counts, (counts + 1e-12) / (together + 1e-12)).sum())
+
+
+def weights_of(sample_weight: object, rows: int) -> np.ndarray:
+    """Return the weights, shape (rows,), 1 each where there are none."""
+    return np.ones(rows) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+
+
+def log_odds(score: object) -> np.ndarray:
+    """Return ``log(p / (1 - p))`` of each score, finite, shape (n_rows,).
+
+    Raises
+    ------
+    ValueError
+        A score is not within [0, 1], or missing.
+
+    Examples
+    --------
+    >>> log_odds([0.5, 0.0]).round(1)
+    array([  0. , -20.7])
+    """
+    values = np.asarray(score, dtype=float)
+    if not ((values >= 0.0) & (values <= 1.0)).all():
+        raise ValueError("calibration: scores must be probabilities within [0, 1], none missing")
+    return logit(np.clip(values, _SMALLEST_SCORE, 1.0 - _SMALLEST_SCORE))

@@ -1,0 +1,300 @@
+"""Models fitted side by side, their probabilities averaged, and calibrated on rows later than they learnt from."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils import Tags
+from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_sample_weight,
+    check_array,
+    check_is_fitted,
+    column_or_1d,
+)
+
+from qma_predict.errors import NotEnoughData
+from qma_predict.learn.base_rate import BaseRateShift
+from qma_predict.learn.calibration import Calibration
+from qma_predict.learn.later import later_blocks, passing_texts
+from qma_predict.learn.prepare import PlantColumns
+
+
+class CalibratedBlend(ClassifierMixin, _BaseComposition):
+    """The mean of its members' probabilities, calibrated on rows later than those that they learnt from.
+
+    Fitting sets apart the newest sixth of the rows, fits the members on the rows before it, and has them score
+    it; likewise the sixth before that, and one more, until 200 defects have been scored by models that knew only
+    older rows (`later_blocks`). Their outcome calibrates the mean (`Calibration`); then the members are fitted
+    again, on all rows. What the later rows say of the mean of the members holds for the same members fitted on
+    more, while a model that does without the newest rows would be older than it needs to be.
+
+    The order of the rows is used for that alone. The same later rows show which texts come again: a text whose
+    categories are mostly new in each later block (a lot, a serial number) is left out, since what was
+    learnt of them says nothing about tonight.
+
+    Probabilities are averaged, not ranks: ranks would give a weak member as much to say where it knows nothing
+    as where it is sure.
+
+    Parameters
+    ----------
+    members : list of (str, scikit-learn classifier)
+        Unfitted; each is cloned. They get float32 arrays with NaN where a value is missing.
+    prepare : transformer, default ``PlantColumns()``
+        From the frame to what the members get; fitted anew on each set of training rows.
+    strength : float, default 20.0
+        See `Calibration`.
+    n_jobs : int, optional
+        Fits at a time, as joblib has it: None is 1 unless a `joblib.parallel_config` says otherwise. The model
+        does not depend on it.
+
+    Attributes
+    ----------
+    classes_ : numpy.ndarray, shape (2,)
+        The second is the defect.
+    n_features_in_ : int
+    feature_names_in_ : numpy.ndarray of str
+        Columns of the frame; absent when fitted on an array.
+    prepare_ : transformer
+    members_ : list of classifiers
+    calibration_ : Calibration
+    is_ranking_ : bool
+        Whether there were too few later defects to say that the scores are probabilities.
+    later_ : numpy.ndarray, shape (n_later_rows, 2)
+        Probability and label (1 defect) of the later rows, calibrated, in time order: what happened to units
+        that were scored before it was known.
+    shift_ : BaseRateShift
+        What the newest labels say of the base rate, with a notice where it has moved: those of the newest sixth
+        against the level of the later rows before them, or those that `follow` was given.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> X = pd.DataFrame({"press.force.last": np.tile([1.0, 2.0, 3.0, 4.0], 300)})
+    >>> blend = CalibratedBlend([("logistic", LogisticRegression())]).fit(X, np.tile([0, 0, 0, 1], 300))
+    >>> blend.calibration_.method_, blend.calibration_.defects_, blend.is_ranking_
+    ('sigmoid', 150, False)
+    """
+
+    def __init__(
+        self,
+        members: list[tuple[str, BaseEstimator]],
+        prepare: BaseEstimator | None = None,
+        strength: float = 20.0,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.members = members
+        self.prepare = prepare
+        self.strength = strength
+        self.n_jobs = n_jobs
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters; those of a member by its name, as in ``logistic__C``."""
+        return dict(self._get_params("members", deep=deep))
+
+    def set_params(self, **params: object) -> "CalibratedBlend":
+        """Set parameters by the names that `get_params` gives them."""
+        self._set_params("members", **params)
+        return self
+
+    def fit(self, X: object, y: object, groups: object = None, sample_weight: object = None) -> "CalibratedBlend":
+        """Fit members and calibration.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like, shape (n_rows, n_columns)
+            Rows in time order, oldest first. Numbers and texts; missing and infinite values are allowed.
+        y : array-like, shape (n_rows,)
+            1 defect, 0 good (of any other two classes the second in order is the defect).
+        groups : array-like, shape (n_rows,), optional
+            What belongs together, say the parts of one shot: rows whose group goes on in a later block are not
+            learnt from before it.
+        sample_weight : array-like, shape (n_rows,), optional
+
+        Raises
+        ------
+        NotEnoughData
+            Only one class.
+        ValueError
+            More than two classes, labels that are missing, lengths that differ, or `X` as in `PlantColumns`.
+        """
+        frame, labels = self._take(X, y)
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, frame, dtype=float)
+        origins = later_blocks(labels, groups)
+        jobs = [*origins, (np.arange(len(labels)), np.arange(0))]
+        prepare = clone(self.prepare) if self.prepare is not None else PlantColumns()
+        if "ignore" in prepare.get_params():
+            prepare.set_params(ignore=(*prepare.ignore, *passing_texts(frame, origins)))
+        prepared = [_prepare(prepare, frame, labels, weight, train, later) for train, later in jobs]
+        fits = Parallel(n_jobs=self.n_jobs, prefer="threads")(
+            delayed(_fit_member)(member, values, labels[train], _some(weight, train), new)
+            for (train, _), (_, values, new) in zip(jobs, prepared, strict=True)
+            for _, member in self.members
+        )
+        count = len(self.members)
+        self.prepare_ = prepared[-1][0]
+        self.members_ = [model for model, _ in fits[-count:]]
+        means = [np.mean([score for _, score in fits[n * count :][:count]], axis=0) for n in range(len(origins))]
+        later = [rows for _, rows in origins]
+        in_use = [self._raw(frame.iloc[rows]) for rows in later]
+        self._calibrate(means, in_use, later, labels, weight)
+        return self
+
+    def predict_proba(self, X: object) -> np.ndarray:
+        """Return P(good) and P(defect) of each row, shape (n_rows, 2); a row's do not depend on the others.
+
+        Raises
+        ------
+        ValueError
+            If a column in use is missing, or one that held numbers holds a text.
+        """
+        raw = self._raw(X)
+        defect = self.calibration_.apply(raw)
+        return np.column_stack([1.0 - defect, defect])
+
+    def predict(self, X: object) -> np.ndarray:
+        """Return the likelier class of each row, shape (n_rows,)."""
+        likelier = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[likelier]
+
+    def follow(self, X: object, y: object, sample_weight: object = None) -> BaseRateShift:
+        """Let the intercept follow the base rate of newer labels, and return how far it has moved.
+
+        The ranking stays, all odds change by one factor, shrunk towards 1; see `base_rate_shift`. A second call
+        starts from the model as it was fitted. After the first labels of a jump this brings the number of
+        defects that is promised back; a new training does the rest.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As `fit`, of rows newer than those of `fit`; one class is enough.
+
+        Returns
+        -------
+        BaseRateShift
+            Its `notice` is a sentence for people where the move is significant, else empty.
+        """
+        raw = self._raw(X)
+        labels = (np.asarray(y) == self.classes_[1]).astype(float)
+        self.shift_ = self.calibration_.follow(raw, labels, sample_weight)
+        return self.shift_
+
+    def _raw(self, X: object) -> np.ndarray:
+        check_is_fitted(self, "members_")
+        values = self.prepare_.transform(self._known(X))
+        return np.mean([_defect(model, values) for model in self.members_], axis=0)
+
+    def _calibrate(
+        self,
+        scores: list[np.ndarray],
+        in_use: list[np.ndarray],
+        later: list[np.ndarray],
+        labels: np.ndarray,
+        weight: np.ndarray | None,
+    ) -> None:
+        """Calibrate on blocks of later rows: scored when they were new, and by the members in use."""
+        rows, raw, now = (np.concatenate([np.arange(0), *parts]) for parts in (later, scores, in_use))
+        rows = rows.astype(int)
+        self.calibration_ = Calibration(self.strength).fit(
+            raw,
+            labels[rows],
+            base_rate=float(np.average(labels, weights=weight)),
+            learnt_from=min(labels.sum(), len(labels) - labels.sum()),
+            block=np.repeat(np.arange(len(later)), [len(part) for part in later]),
+            in_use=now,
+            sample_weight=_some(weight, rows),
+        )
+        self.is_ranking_ = self.calibration_.is_ranking_
+        self.shift_ = self.calibration_.drift_
+        self.later_ = np.column_stack([self.calibration_.apply(raw), labels[rows]])
+
+    def _take(self, X: object, y: object) -> tuple[pd.DataFrame, np.ndarray]:
+        """Frame and labels, checked; sets what a scikit-learn estimator knows of what it was fitted on."""
+        names = ", ".join(name for name, _ in self.members)
+        if y is None:
+            raise ValueError(f"{names}: requires y to be passed, but the target y is None")
+        frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(_array(self, X))
+        target = column_or_1d(y, warn=True)
+        if len(target) != len(frame):
+            raise ValueError(f"{names}: found {len(frame)} rows but {len(target)} labels")
+        if pd.isna(target).any():
+            raise ValueError(
+                f"{names}: {int(pd.isna(target).sum())} labels are missing (NaN); expected 1 or 0 for each"
+            )
+        check_classification_targets(target)
+        self.classes_ = np.unique(target)
+        if len(self.classes_) > 2:
+            raise ValueError(
+                f"{names}: Only binary classification is supported. The type of the target is {type_of_target(target)}."
+            )
+        labels = (target == self.classes_[-1]).astype(int)
+        if len(self.classes_) < 2:
+            defects = len(labels) if self.classes_[0] == 1 else 0
+            raise NotEnoughData(
+                f"{names}: found {defects} defects and {len(labels) - defects} good units to learn from, "
+                "need at least one of each. Wait for more known labels, or take a longer history."
+            )
+        _check_feature_names(self, X, reset=True)
+        self.n_features_in_ = frame.shape[1]
+        return frame, labels
+
+    def _known(self, X: object) -> pd.DataFrame:
+        if isinstance(X, pd.DataFrame):
+            return X
+        values = _array(self, X)
+        if values.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {values.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input"
+            )
+        _check_feature_names(self, X, reset=False)
+        return pd.DataFrame(values, columns=getattr(self, "feature_names_in_", None))
+
+    def __sklearn_tags__(self) -> Tags:
+        """What scikit-learn may expect: two classes, texts, missing values."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        return tags
+
+
+def _prepare(
+    prepare: BaseEstimator,
+    frame: pd.DataFrame,
+    labels: np.ndarray,
+    weight: np.ndarray | None,
+    train: np.ndarray,
+    later: np.ndarray,
+) -> tuple[BaseEstimator, np.ndarray, np.ndarray | None]:
+    fitted = clone(prepare)
+    values = fitted.fit_transform(frame.iloc[train], labels[train], sample_weight=_some(weight, train))
+    return fitted, values, fitted.transform(frame.iloc[later]) if len(later) else None
+
+
+def _fit_member(
+    member: BaseEstimator, values: np.ndarray, labels: np.ndarray, weight: np.ndarray | None, new: np.ndarray | None
+) -> tuple[BaseEstimator, np.ndarray | None]:
+    model = clone(member)
+    if weight is None:
+        model.fit(values, labels)
+    else:
+        last = f"{model.steps[-1][0]}__" if hasattr(model, "steps") else ""
+        model.fit(values, labels, **{f"{last}sample_weight": weight})
+    return model, None if new is None else _defect(model, new)
+
+
+def _defect(model: BaseEstimator, values: np.ndarray) -> np.ndarray:
+    return np.asarray(model.predict_proba(values), dtype=float)[:, 1]
+
+
+def _some(weight: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if weight is None else weight[rows]
+
+
+def _array(estimator: BaseEstimator, X: object) -> np.ndarray:
+    return check_array(X, dtype="numeric", ensure_all_finite=False, estimator=estimator, input_name="X")

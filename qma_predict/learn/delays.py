@@ -1,0 +1,126 @@
+"""How long results take, by what they say: what a label's maturity must wait for."""
+
+import math
+
+import ibis
+import pandas as pd
+from ibis import _
+
+from qma_predict.data.lake import History
+from qma_predict.data.results import at_gate
+from qma_predict.learn.labels import deciding, results
+from qma_predict.learn.rates import percent
+from qma_predict.line import Line
+
+LONGEST_WATCH = pd.Timedelta("90D")
+"""Longer than this no unit need have been watched; a practice of long ago says little."""
+
+FEWEST = 20
+"""Units of a class below which nothing is said of its delays."""
+
+SHARE = 0.99
+"""Share of the results for which a label should wait."""
+
+_CLASSES = ("defect", "good")
+
+
+def reporting_delays(history: History, points: pd.DataFrame, line: Line) -> pd.DataFrame:
+    """How long after the cutoff it was recorded what decided, for defects and good units apart.
+
+    Apart, because the class that is reported sooner is too frequent among labels that did not wait long enough.
+
+    Parameters
+    ----------
+    history : History
+    points : DataFrame
+        With unique ``unit_id`` and with ``cutoff`` [UTC].
+    line : Line
+
+    Returns
+    -------
+    DataFrame, shape (2, 5), indexed by ``label``: defect, good
+        ``units``; ``median``, ``q99`` and ``longest`` delay; ``in_time``, the share within the line's maturity.
+        Missing where there are no units.
+
+    Notes
+    -----
+    Of recent units only short delays can be seen, and a unit without a result may be late or never inspected: their
+    delays are truncated, not censored. So only units are counted that were watched for half of the history, or for
+    `LONGEST_WATCH`; delays longer than that are seen too seldom.
+
+    A good unit is decided when the last of its characteristics is recorded, a defect with its first failure. A
+    correction that turned the verdict counts as what decided, one that left it does not.
+    """
+    decided = _decided(history, points, line)
+    span = history.as_of - points["cutoff"].min()
+    watched = min(span / 2, LONGEST_WATCH) if len(points) else LONGEST_WATCH
+    old = decided[decided["cutoff"] <= history.as_of - watched]
+    delay = old["moment"] - old["cutoff"]
+    rows = {}
+    for label in _CLASSES:
+        of_class = delay[old["label"] == label]
+        rows[label] = {
+            "units": len(of_class),
+            "median": of_class.quantile(0.5, interpolation="higher"),
+            "q99": of_class.quantile(SHARE, interpolation="higher"),
+            "longest": of_class.max(),
+            "in_time": float((of_class <= line.gate.maturity).mean()),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("label")
+
+
+def _decided(history: History, points: pd.DataFrame, line: Line) -> pd.DataFrame:
+    """``cutoff``, ``label`` and ``moment`` (when it was recorded) of units that have one, immature ones too."""
+    first = deciding(results(history, points, line)).filter(~_.disputed)
+    key = ["unit_id", "characteristic", "occurred_at"]
+    versions = at_gate(history.all_versions("inspections"), line).select(*key, "passed", "recorded_at")
+    both = versions.inner_join(first.select(*key, "cutoff", final="passed"), key)
+    other = both.recorded_at.max(where=both.passed != both.final).over(group_by=key)
+    last = both.mutate(other=other).filter(_.other.isnull() | (_.recorded_at > _.other))
+    settled = last.group_by("unit_id", "characteristic").agg(
+        at=_.recorded_at.min(), passed=_.final.all(), cutoff=_.cutoff.min()
+    )
+    units = settled.group_by("unit_id").agg(
+        failed_at=_.at.min(where=~_.passed), all_at=_["at"].max(), inspected=_.count(), cutoff=_.cutoff.min()
+    )
+    known = units.filter(_.failed_at.notnull() | (_.inspected == len(set(line.gate.characteristics))))
+    label = ibis.ifelse(known.failed_at.notnull(), "defect", "good")
+    moment = known.failed_at.fill_null(known.all_at)
+    return known.select("cutoff", label=label, moment=moment).to_pandas()
+
+
+def too_short(delays: pd.DataFrame, line: Line) -> str:
+    """Return a sentence where the line's maturity does not wait for 99 % of a class, with one that would; else nothing.
+
+    Parameters
+    ----------
+    delays : DataFrame
+        As `reporting_delays` gives them.
+    line : Line
+    """
+    late = delays[(delays["units"] >= FEWEST) & (delays["in_time"] < SHARE)]
+    if late.empty:
+        return ""
+    told = " and ".join(
+        f"{percent(1 - row.in_time)} of {row.units:,} {_PLURAL[row.Index]}" for row in late.itertuples()
+    )
+    return (
+        f"gate.maturity is {_words(pd.Timedelta(line.gate.maturity))}, but the results of {told} came later, so that "
+        f"the newest labels are too few, and of one kind more than of the other; "
+        f'"{_enough(late["q99"].max())}" would wait for 99 % of both'
+    )
+
+
+_PLURAL = {"defect": "defects", "good": "good units"}
+_SIZES = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def _enough(span: pd.Timedelta) -> str:
+    """Round up to whole days, or to whole hours below two days."""
+    size, unit = (86400, "d") if span >= pd.Timedelta("2D") else (3600, "h")
+    return f"{math.ceil(span.total_seconds() / size)} {unit}"
+
+
+def _words(span: pd.Timedelta) -> str:
+    size, unit = next((one for one in _SIZES if span.total_seconds() >= one[0]), _SIZES[-1])
+    return f"{span.total_seconds() / size:g} {unit}"

@@ -1,0 +1,76 @@
+"""What must be said of a dataset's labels before anything is learned from them."""
+
+import json
+import logging
+from dataclasses import dataclass
+
+import pandas as pd
+
+from qma_predict.learn.agreement import Agreement, agreement
+from qma_predict.learn.dataset import Dataset
+from qma_predict.learn.delays import reporting_delays, too_short
+from qma_predict.learn.rates import Rate, effective_size, percent, weighted_rate
+from qma_predict.learn.weights import LARGEST, inspection_weights
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelQuality:
+    """How a dataset's labels came about.
+
+    Attributes
+    ----------
+    weight : Series of float, indexed by unit_id, or None
+        Weight of each unit (see `inspection_weights`); None where all are equal.
+    rate : Rate
+        Share of recorded defects among all units.
+    delays : DataFrame
+        As `reporting_delays` gives them.
+    agreement : Agreement or None
+        What a study of the inspectors says, where there is one.
+    notices : tuple of str
+        What people should know, in sentences.
+    """
+
+    weight: pd.Series | None
+    rate: Rate
+    delays: pd.DataFrame
+    agreement: Agreement | None
+    notices: tuple[str, ...]
+
+    def files(self) -> dict[str, str]:
+        """The same as texts by the name of a file: what should be known of the labels, and the figures behind it."""
+        files = {
+            "notices.txt": "\n".join(self.notices),
+            "rate.json": json.dumps(self.rate._asdict()),
+            "delays.csv": self.delays.to_csv(),
+        }
+        return files if self.agreement is None else files | {"inspectors.csv": self.agreement.inspectors.to_csv()}
+
+
+def label_quality(dataset: Dataset) -> LabelQuality:
+    """Delays, weights and the inspectors' errors of a dataset's labels; what is noticed is logged."""
+    history, line, points = dataset.history, dataset.line, dataset.points.reset_index()
+    known = dataset.y.dropna()
+    weight = inspection_weights(history, points, line)
+    used = weight[known.index]
+    rate = weighted_rate(known.to_numpy(), used.to_numpy())
+    delays = reporting_delays(history, points, line)
+    study = agreement(history, rate, effective_size(used.to_numpy()))
+    weighted = bool(used.nunique() > 1)
+    said = [too_short(delays, line), _of_weights(known, used, rate) if weighted else ""]
+    notices = tuple(one for one in [*said, study.sentence if study else ""] if one)
+    for notice in notices:
+        log.info("labels: %s", notice)
+    return LabelQuality(weight if weighted else None, rate, delays, study, notices)
+
+
+def _of_weights(known: pd.Series, used: pd.Series, rate: Rate) -> str:
+    cut = int((used >= LARGEST).sum())
+    inspected = percent(float(known.mean()))
+    return (
+        f"units were selected for inspection with unequal probabilities: of the inspected {inspected} are defect, of "
+        f"all {rate}; {len(used):,} labels are worth {effective_size(used.to_numpy()):,.0f}"
+        + (f"; {cut:,} weights were cut to {LARGEST:g} times the mean" if cut else "")
+    )

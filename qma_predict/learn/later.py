@@ -1,0 +1,73 @@
+"""Blocks of later rows: what models that knew only older rows are held against."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from qma_predict.learn.prepare import category_names, is_number
+
+ENOUGH_LATER = 100
+"""So many later defects (or goods, if rarer) calibrate; more blocks are not set apart for it."""
+
+_BLOCKS = ((5 / 6, 1.0), (4 / 6, 5 / 6), (3 / 6, 4 / 6))
+_MIN_TO_LEARN = 5
+_RECURRING = 0.5
+
+
+def later_blocks(labels: np.ndarray, groups: object = None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return (rows to learn from, rows of the block) of the later blocks that calibrate, oldest first.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray of 0 and 1, shape (n_rows,)
+        In time order.
+    groups : array-like, shape (n_rows,), optional
+        See `CalibratedBlend.fit`.
+
+    Returns
+    -------
+    list of (numpy.ndarray of int, numpy.ndarray of int)
+        At most three; none where the rows before a block do not hold five of each class.
+
+    Examples
+    --------
+    >>> [(len(train), block.tolist()) for train, block in later_blocks(np.array([0, 1] * 6))]
+    [(10, [10, 11])]
+    """
+    code = None if groups is None else pd.factorize(np.asarray(groups), use_na_sentinel=False)[0]
+    if code is not None and len(code) != len(labels):
+        raise ValueError(f"groups: found {len(code)} for {len(labels)} rows")
+    blocks: list[tuple[np.ndarray, np.ndarray]] = []
+    found = np.zeros(2)
+    for start, end in _BLOCKS:
+        first, last = round(start * len(labels)), round(end * len(labels))
+        train, block = np.arange(first), np.arange(first, last)
+        if code is not None:
+            train = train[~np.isin(code[train], code[block])]
+        if np.bincount(labels[train], minlength=2).min() < _MIN_TO_LEARN or not len(block):
+            break
+        blocks.insert(0, (train, block))
+        found += np.bincount(labels[block], minlength=2)
+        if found.min() >= ENOUGH_LATER:
+            break
+    return blocks
+
+
+def passing_texts(frame: pd.DataFrame, origins: Sequence[tuple[np.ndarray, np.ndarray]]) -> list:
+    """Return the text columns of which, in every later block, most rows have a category not seen before it.
+
+    Examples
+    --------
+    >>> X = pd.DataFrame({"unit.lot": ["A", "A", "B", "B", "C", "C"], "unit.product": ["x", "y"] * 3})
+    >>> passing_texts(X, [(np.arange(4), np.arange(4, 6))])
+    ['unit.lot']
+    """
+    passing = []
+    for name in frame.columns:
+        if origins and not is_number(frame[name]):
+            texts = category_names(frame[name])
+            again = [texts[block].isin(texts[train].unique()).mean() for train, block in origins]
+            if max(again) < _RECURRING:
+                passing.append(name)
+    return passing

@@ -1,0 +1,312 @@
+"""Tables of a plant as numbers that any classifier takes: the steps before a recipe's model."""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, logit
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils.validation import check_array, check_is_fitted
+
+MIN_ROWS = 10
+"""What fewer rows say, a value or its absence, is not learnt."""
+
+MAX_INDICATORS = 12
+"""A text of more categories becomes a rate."""
+
+_FOLDS = 5
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+class PlantColumns(TransformerMixin, BaseEstimator):
+    """The columns of a table worth learning from, as float32; see the parameters for what becomes of them.
+
+    Left out are columns that say nothing or the same as another:
+
+    * numbers known in fewer than `MIN_ROWS` rows, or of one value (unless missing in as many rows: a flag that
+      is set or absent), and repetitions of an earlier column, value by value;
+    * texts with fewer than `MIN_ROWS` known, or of one category, likewise, and those of `ignore`.
+
+    Numbers keep their values and gaps: no value is clipped, since a glitch may be the defect. Infinite counts as
+    missing. A text of at most `MAX_INDICATORS` categories becomes an indicator of each; one of more becomes
+    the log odds of the defect rate of its category, shrunk towards the base rate with the weight of as many
+    rows as hold two defects (or goods, if they are rarer). While fitting, the rate of a row comes from the four
+    fifths of the rows, drawn at random, that it is not in (cross-fitting): its own label never shows in its
+    features. A missing text is a category; one never seen has no indicator, and the base rate.
+
+    Columns are found by name, whatever their order, if `X` is a frame.
+
+    Parameters
+    ----------
+    ignore : sequence of str, default ()
+        Columns to leave out. Names that `X` lacks are ignored.
+    random_state : int, default 0
+        Seed of the fifths.
+
+    Attributes
+    ----------
+    feature_names_in_ : numpy.ndarray of str
+        Columns of the frame; absent when fitted on an array.
+    n_features_in_ : int
+    numbers_ : list
+        Numbers in use, by name (by position in an array).
+    indicators_ : dict of name to list of str
+        Texts in use that become indicators, and their categories.
+    rates_ : dict of name to dict of str to float
+        Texts in use that become a rate, and the log odds of each category.
+    base_ : float
+        Log odds of the base rate.
+
+    Examples
+    --------
+    >>> X = pd.DataFrame({"oven.machine": ["O1"] * 30 + ["O2"] * 30, "oven.t.last": range(60), "oven.on.last": 1.0})
+    >>> columns = PlantColumns().fit(X, [0] * 57 + [1] * 3)
+    >>> columns.get_feature_names_out().tolist()
+    ['oven.t.last', 'oven.machine=O1', 'oven.machine=O2']
+    >>> columns.transform(X.assign(**{"oven.machine": "O3"}))[-1:]
+    array([[59.,  0.,  0.]], dtype=float32)
+    """
+
+    def __init__(self, ignore: tuple[str, ...] = (), random_state: int = 0) -> None:
+        self.ignore = ignore
+        self.random_state = random_state
+
+    def fit(self, X: object, y: object, sample_weight: object = None) -> "PlantColumns":
+        """Find the columns worth keeping, and the defect rates of the categories.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like, shape (n_rows, n_columns)
+        y : array-like of 0 and 1, shape (n_rows,)
+        sample_weight : array-like, shape (n_rows,), optional
+
+        Raises
+        ------
+        ValueError
+            If a column holds times, or two have the same name.
+        """
+        self._fit(X, np.asarray(y, dtype=float), _weights(sample_weight, y))
+        return self
+
+    def fit_transform(self, X: object, y: object, sample_weight: object = None) -> np.ndarray:
+        """Fit, and return the rows with rates that their own labels are not in; see `fit`."""
+        labels, weight = np.asarray(y, dtype=float), _weights(sample_weight, y)
+        frame = self._fit(X, labels, weight)
+        values = self.transform(X)
+        fold = stratified_folds(labels, self.random_state)
+        for place, name in enumerate(self.rates_, start=len(self.numbers_)):
+            values[:, place] = self._cross_fitted(category_names(frame[name]), labels, weight, fold)
+        return values
+
+    def transform(self, X: object) -> np.ndarray:
+        """Return the columns in use, shape (n_rows, n_columns_out), float32, missing ones as NaN.
+
+        Raises
+        ------
+        ValueError
+            If `X` lacks a column in use, or one that held numbers holds a text.
+        """
+        check_is_fitted(self)
+        frame = as_frame(X)
+        used = [*self.numbers_, *self.rates_, *self.indicators_]
+        if missing := [str(name) for name in used if name not in frame.columns]:
+            raise ValueError(f"features: columns are missing: {', '.join(missing)}. Expected those of training.")
+        values = np.zeros((len(frame), len(self.get_feature_names_out())), dtype=np.float32)
+        for place, name in enumerate(self.numbers_):
+            values[:, place] = finite(frame[name])
+        place = len(self.numbers_)
+        for name, rates in self.rates_.items():
+            values[:, place] = category_names(frame[name]).map(rates).astype(float).fillna(self.base_)
+            place += 1
+        for name, categories in self.indicators_.items():
+            names = category_names(frame[name]).to_numpy()
+            for category in categories:
+                values[:, place] = names == category
+                place += 1
+        return values
+
+    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
+        """Return the names of the columns that come out, shape (n_columns_out,)."""
+        check_is_fitted(self)
+        names = [str(name) for name in [*self.numbers_, *self.rates_]]
+        names += [f"{name}={category}" for name, categories in self.indicators_.items() for category in categories]
+        return np.array(names or ["nothing"], dtype=object)  # a classifier needs a column, even of zeros
+
+    def _fit(self, X: object, labels: np.ndarray, weight: np.ndarray) -> pd.DataFrame:
+        frame = as_frame(X)
+        ignored = set(self.ignore)
+        names = [name for name in frame.columns if name not in ignored]
+        numeric = {name for name in names if is_number(frame[name])}
+        self.numbers_ = useful_numbers(frame, [name for name in names if name in numeric])
+        rate = np.average(labels, weights=weight)
+        self.base_ = float(logit(np.clip(rate, 1e-6, 1 - 1e-6)))
+        self.rates_: dict[str, dict[str, float]] = {}
+        self.indicators_: dict[str, list[str]] = {}
+        for name in names:
+            if name not in numeric:
+                self._fit_text(name, category_names(frame[name]), labels, weight)
+        self.n_features_in_ = frame.shape[1]
+        if isinstance(X, pd.DataFrame):
+            self.feature_names_in_ = np.array([str(name) for name in X.columns], dtype=object)
+        return frame
+
+    def _fit_text(self, name: str, categories: pd.Series, labels: np.ndarray, weight: np.ndarray) -> None:
+        counts = categories.value_counts()
+        if counts.drop("", errors="ignore").sum() < min(MIN_ROWS, len(categories)) or len(counts) == 1:
+            return
+        frequent = sorted(counts.index[counts >= MIN_ROWS])
+        if len(counts) <= MAX_INDICATORS:
+            if frequent:
+                self.indicators_[name] = frequent
+        else:
+            self.rates_[name] = self._rates(categories, labels, weight).to_dict()
+
+    def _rates(self, categories: pd.Series, labels: np.ndarray, weight: np.ndarray) -> pd.Series:
+        base = expit(self.base_)
+        prior = 2.0 / min(base, 1.0 - base)
+        sums = pd.DataFrame({"defects": weight * labels, "rows": weight}).groupby(categories.to_numpy()).sum()
+        return pd.Series(logit((sums["defects"] + prior * base) / (sums["rows"] + prior)))
+
+    def _cross_fitted(
+        self, categories: pd.Series, labels: np.ndarray, weight: np.ndarray, fold: np.ndarray
+    ) -> np.ndarray:
+        values = np.empty(len(labels))
+        for number in range(_FOLDS):
+            out = fold == number
+            rates = self._rates(categories[~out], labels[~out], weight[~out])
+            values[out] = categories[out].map(rates).astype(float).fillna(self.base_)
+        return values
+
+
+class FilledAndScaled(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Gaps filled with the column's median, and columns in standard deviations, for classifiers that need it.
+
+    A column that was all missing is 0. Nothing is clipped: scaling by quantiles or clipping hides the outliers
+    that are defects.
+
+    Attributes
+    ----------
+    median_, mean_, scale_ : numpy.ndarray, shape (n_columns,)
+
+    Examples
+    --------
+    >>> FilledAndScaled().fit_transform(np.array([[1.0], [3.0], [np.nan], [2.0]])).round(2).T.tolist()
+    [[-1.41, 1.41, 0.0, 0.0]]
+    """
+
+    def fit(self, X: np.ndarray, y: object = None) -> "FilledAndScaled":
+        """Take median, mean and standard deviation of the known values, a column at a time."""
+        X = check_array(X, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan")
+        statistics = [_middle_and_spread(X[:, place]) for place in range(X.shape[1])]
+        self.median_, self.mean_, self.scale_ = np.array(statistics).T
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """Return the values filled and scaled, shape (n_rows, n_columns), float64."""
+        check_is_fitted(self)
+        X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
+        return (np.where(np.isnan(X), self.median_, X) - self.mean_) / self.scale_
+
+
+def as_frame(X: object) -> pd.DataFrame:
+    """Return a frame as it is, and an array as a frame with its positions as names.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As scikit-learn's `check_array`, where `X` is no table of numbers and no frame.
+    """
+    if isinstance(X, pd.DataFrame):
+        if not X.columns.is_unique:
+            twice = X.columns[X.columns.duplicated()].unique()
+            raise ValueError(f"features: names found twice: {', '.join(map(str, twice))}. Expected each once.")
+        if times := [str(name) for name in X.columns if X[name].dtype.kind in "mM"]:
+            raise ValueError(f"features: columns {', '.join(times)} hold times. Expected numbers or texts.")
+        return X
+    return pd.DataFrame(check_array(X, dtype="numeric", ensure_all_finite=False))
+
+
+def is_number(column: pd.Series) -> bool:
+    """Return whether a column holds numbers (or truth values), not texts."""
+    return bool(pd.api.types.is_numeric_dtype(column.dtype))
+
+
+def finite(column: pd.Series) -> np.ndarray:
+    """Return a column as float32 with what is infinite there as NaN.
+
+    Raises
+    ------
+    ValueError
+        If it holds a text that is no number.
+
+    Examples
+    --------
+    >>> finite(pd.Series([1.0, np.inf, 1e300]))
+    array([ 1., nan, nan], dtype=float32)
+    """
+    try:
+        values = column.to_numpy(dtype=float, na_value=np.nan)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"features: column {column.name} held numbers in training, now: {error}") from error
+    return np.where(np.abs(values) <= _LARGEST, values, np.nan).astype(np.float32)
+
+
+def category_names(column: pd.Series) -> pd.Series:
+    """Return a column as texts, the missing as the empty text, with positions as index.
+
+    Examples
+    --------
+    >>> category_names(pd.Series(["P1", None, 7], dtype=object)).tolist()
+    ['P1', '', '7']
+    """
+    values = column.astype(object).reset_index(drop=True)
+    return values.map(str).where(values.notna(), "")
+
+
+def useful_numbers(frame: pd.DataFrame, names: list) -> list:
+    """Return the names of the columns that say something, and not the same as one before; see `PlantColumns`."""
+    kept, seen = [], set()
+    for name in names:
+        values = finite(frame[name])
+        known = ~np.isnan(values)
+        some = values[known]
+        if len(some) < min(MIN_ROWS, len(values)):
+            continue
+        if (some == some[0]).all() and len(values) - len(some) < MIN_ROWS:
+            continue
+        digest = hashlib.blake2b((values + 0.0).tobytes(), digest_size=16).digest()  # minus zero is zero
+        if digest not in seen:
+            seen.add(digest)
+            kept.append(name)
+    return kept
+
+
+def stratified_folds(labels: np.ndarray, random_state: int) -> np.ndarray:
+    """Return a fold from 0 to 4 for each row at random, with equal shares of each class (to a row).
+
+    Unequal shares would show: where a fold has more defects, the rates from the other folds are lower.
+    """
+    rng = np.random.default_rng(random_state)
+    fold = np.empty(len(labels), dtype=int)
+    for label in (0, 1):
+        rows = np.flatnonzero(labels == label)
+        fold[rows] = rng.permutation(len(rows)) % _FOLDS
+    return fold
+
+
+def _weights(sample_weight: object, y: object) -> np.ndarray:
+    if sample_weight is None:
+        return np.ones(len(np.asarray(y)))
+    return np.asarray(sample_weight, dtype=float)
+
+
+def _middle_and_spread(values: np.ndarray) -> tuple[float, float, float]:
+    known = values[~np.isnan(values)].astype(float)
+    if not len(known):
+        return 0.0, 0.0, 1.0
+    median = float(np.median(known))
+    missing = len(values) - len(known)
+    mean = (known.sum() + missing * median) / len(values)
+    variance = (((known - mean) ** 2).sum() + missing * (median - mean) ** 2) / len(values)
+    return median, float(mean), float(np.sqrt(variance)) or 1.0

@@ -1,0 +1,129 @@
+"""Trials of a search: candidates that learn in time order and are judged on folds, one thread a fit."""
+
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed, parallel_config
+from sklearn.base import BaseEstimator, clone
+from threadpoolctl import threadpool_limits
+
+from qma_predict.errors import NotEnoughData
+from qma_predict.learn.dataset import Dataset
+from qma_predict.learn.label_quality import label_quality
+from qma_predict.learn.recipes import Parameter
+from qma_predict.learn.reliability import losses
+from qma_predict.learn.sentinel import find_leaks
+from qma_predict.learn.splits import RollingOriginSplit
+from qma_predict.learn.weights import fit_weighted
+
+FOLDS = 4
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows to learn from with their labels then and their weights, and rows to judge; `number` 1 is the oldest."""
+
+    number: int
+    train: np.ndarray
+    labels: np.ndarray
+    weight: np.ndarray | None
+    judged: np.ndarray
+    outcome: np.ndarray
+    night: np.ndarray
+
+
+@dataclass
+class Trial:
+    """A candidate; `losses` has an array a fold, the newest fold first."""
+
+    parameters: dict[str, Parameter]
+    asked: Any = None
+    state: str = "complete"
+    seconds: float = 0.0
+    losses: list[np.ndarray] = field(default_factory=list)
+
+    def log_loss(self, folds: int | None = None) -> float:
+        """Mean over the units of the first so many folds; by default of all it was judged on."""
+        return float(np.concatenate(self.losses[:folds]).mean())
+
+
+def rows_and_folds(dataset: Dataset) -> tuple[pd.DataFrame, list[Fold]]:
+    """Features in time order without leaks, and the folds, the newest first."""
+    line, known = dataset.line, dataset.y.dropna()
+    units = dataset.points.loc[known.index, ["cutoff", "night"]].reset_index()
+    units = units.sort_values(["cutoff", "unit_id"]).set_index("unit_id")
+    y, X, cutoff = known.loc[units.index].to_numpy(), dataset.X.loc[units.index], units["cutoff"]
+    half = (cutoff.max() - cutoff.min()) / 2
+    if pd.isna(half) or half <= pd.Timedelta(0):
+        raise NotEnoughData(f"line {line.name}: {len(units)} units with a known label before the backtest.")
+    splitter = RollingOriginSplit(FOLDS, test=half / FOLDS, gap=line.gate.maturity)
+    leaks = find_leaks(X, known.loc[units.index], cutoff)["feature"]
+    X = X.drop(columns=leaks[~leaks.isin(line.learning.keep)].unique())
+    candidate = units["night"].notna().to_numpy()
+    night = pd.factorize(units["night"], sort=True)[0]
+    weight = label_quality(dataset).weight
+    folds = []
+    splits = zip(splitter.origins(cutoff), splitter.split(X, groups=cutoff), strict=True)
+    for number, (origin, (train, judged)) in enumerate(splits, start=1):
+        labels = dataset.labels_at(origin).reindex(units.index[train]).to_numpy(dtype=float)
+        train, labels, judged = train[~np.isnan(labels)], labels[~np.isnan(labels)], judged[candidate[judged]]
+        if len(np.unique(labels)) == 2 and len(judged):
+            learnt = None if weight is None else weight.loc[units.index[train]].to_numpy()
+            folds.append(Fold(number, train, labels.astype(int), learnt, judged, y[judged], night[judged]))
+    if not folds:
+        raise NotEnoughData(
+            f"line {line.name}: none of {FOLDS} folds from {cutoff.max() - half} to {cutoff.max()} has candidates, and "
+            "defects and good units known before it. Wait for more history, or keep the recipe's own parameters."
+        )
+    return X, folds[::-1]
+
+
+def judge(
+    parallel: Parallel, recipe: BaseEstimator, X: pd.DataFrame, folds: Sequence[Fold], trials: Sequence[Trial]
+) -> None:
+    """Add the losses on these folds to the trials."""
+    scored = parallel(
+        delayed(_losses)(clone(recipe).set_params(**trial.parameters), X, fold) for trial in trials for fold in folds
+    )
+    for place, trial in enumerate(trials):
+        for values, seconds in scored[place * len(folds) : (place + 1) * len(folds)]:
+            trial.losses.append(values)
+            trial.seconds += seconds
+
+
+def _losses(recipe: BaseEstimator, X: pd.DataFrame, fold: Fold) -> tuple[np.ndarray, float]:
+    """Log loss of each judged unit, and how long it took [s].
+
+    In one thread, however the fits are spread: threads of threads slow each other down, and sums of numbers in
+    another order round differently.
+    """
+    started = time.perf_counter()
+    with threadpool_limits(1), parallel_config("sequential"):
+        model = fit_weighted(clone(recipe), X.iloc[fold.train], fold.labels, fold.weight)
+        score = model.predict_proba(X.iloc[fold.judged])[:, 1]
+    return losses(fold.outcome, score), time.perf_counter() - started
+
+
+def rungs(folds: int) -> list[tuple[int, int]]:
+    """From which to which fold a trial is judged before it is pruned or goes on.
+
+    Examples
+    --------
+    >>> rungs(4)
+    [(0, 1), (1, 2), (2, 4)]
+    """
+    ends = sorted({0, min(1, folds), min(2, folds), folds})
+    return list(itertools.pairwise(ends))
+
+
+def prune(going_on: Sequence[Trial], all_trials: Sequence[Trial], folds: int) -> None:
+    """Prune those that are worse on the first so many folds than the median of all that were judged on them."""
+    median = np.median([trial.log_loss(folds) for trial in all_trials if len(trial.losses) >= folds])
+    for trial in going_on:
+        if trial.log_loss(folds) > median:
+            trial.state = "pruned"

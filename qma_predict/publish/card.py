@@ -1,0 +1,322 @@
+"""The model card: what a training knows of its model, in Markdown, for the people who must trust it or not.
+
+A function of dataset, training and how often its blocks were looked at: no clock, no name of the machine, the same to
+the byte from the same training. What is not defined says why. Texts of the plant are escaped.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pandas as pd
+
+from qma_predict.learn import looks
+from qma_predict.learn.backtest import summarise
+from qma_predict.learn.dataset import Dataset
+from qma_predict.learn.feature_list import feature_list
+from qma_predict.learn.labels import STATES
+from qma_predict.learn.reliability import observed_over_expected_interval
+from qma_predict.learn.training import Training
+from qma_predict.learn.trust import FACTOR
+from qma_predict.publish.card_limits import failure_modes, limits, reproduction, versions
+from qma_predict.publish.markdown import escaped, table
+
+LONGEST = 60
+"""Rows of a table at most; the rest is counted, and stands in the files of the MLflow run."""
+
+OF_A_PLACE = 5
+"""Features that are told singly, of each family and station or material."""
+
+_UNITS_OF_METRICS = {"log_loss": " [nat]", "expected_cost": " [currency of the costs, per candidate]"}
+
+
+def model_card(dataset: Dataset, training: Training, looked: Sequence[int]) -> str:
+    """Return the card of a training.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What was trained on.
+    training : Training
+    looked : sequence of int, shape (n_blocks,)
+        How many earlier trainings looked at each block of its backtest.
+
+    Returns
+    -------
+    str
+        Markdown, ending with a line break.
+    """
+    line = dataset.line
+    sections = {
+        "Model": _model(dataset, training),
+        "Data": _data(dataset),
+        "Labels": _labels(dataset, training),
+        "Features": _features(dataset, training),
+        "Leaks": _leaks(training),
+        "Backtest": _backtest(training, looked),
+        "Calibration": _calibration(training),
+        "Limits of validity": limits(dataset),
+        "Known failure modes": failure_modes(dataset, training),
+        "Versions": versions(),
+        "How to make it again": reproduction(dataset),
+    }
+    head = (
+        f"# Model card: {escaped(line.title)}\n\n"
+        f"Written by the training itself; `qma card {line.name}` prints that of the model in use. "
+        "Times are UTC, intervals 95 %."
+    )
+    return "\n\n".join([head, *(f"## {name}\n\n{text}" for name, text in sections.items())]) + "\n"
+
+
+def _model(dataset: Dataset, training: Training) -> str:
+    line, winner = dataset.line, training.winner
+    is_recipe = winner == line.learning.recipe
+    kind = "recipe" if is_recipe else "simple rule of the ladder: no recipe was shown to be better"
+    parameters = ", ".join(f"{name} = {value!r}" for name, value in sorted(line.learning.parameters.items()))
+    leaving = f" or have reached {', '.join(line.candidates.leave_at)}" if line.candidates.leave_at else ""
+    return _facts(
+        {
+            "line": f"{line.name}, {line.plant}",
+            "model": f"{winner} ({kind})",
+            "parameters": (parameters or "the recipe's own") if is_recipe else "none",
+            "seed": line.learning.seed,
+            "answers": "how likely a unit is to be recorded as defect if it is inspected",
+            "when": f"{duration(line.prediction.grace)} after the end of the unit's stay at {line.prediction.after}",
+            "use": f"a list of the {line.list.capacity} riskiest candidates a night, "
+            f"as of {line.list.as_of:%H:%M} {line.timezone}",
+            "candidates": f"units until they are inspected at the gate, are {duration(line.candidates.max_age)} old"
+            f"{leaving}",
+        }
+    )
+
+
+def _data(dataset: Dataset) -> str:
+    identity, cutoff = dataset.identity, dataset.points["cutoff"]
+    facts = _facts(
+        {
+            "known at": _moment(dataset.history.as_of),
+            "units": identity["units"],
+            "cutoffs": f"{_moment(cutoff.min())} to {_moment(cutoff.max())}" if len(cutoff) else "not defined: no unit",
+            "left out, since inspected before their cutoff": identity["already_known"],
+            "features": identity["features"],
+            "digest of features and labels": identity["digest"],
+            "SHA-256 of line.toml": identity["line_digest"],
+        }
+    )
+    versions = sorted(dataset.history.versions.items())
+    pinned = table(["table", "version"], ([escaped(name), str(number)] for name, number in versions))
+    return f"{facts}\n\n{pinned or 'No table of the lake has a row.'}"
+
+
+def _labels(dataset: Dataset, training: Training) -> str:
+    gate, quality, known = dataset.line.gate, training.labels, dataset.y.dropna()
+    facts = _facts(
+        {
+            "gate": gate.name,
+            "characteristics": ", ".join(gate.characteristics),
+            "maturity": f"{duration(gate.maturity)} after the cutoff",
+            "codes of void results": ", ".join(gate.void) or "none",
+            "codes of disputed results": ", ".join(gate.disputed) or "none",
+            "labelled": len(known),
+            "defects": int(known.sum()),
+            "share of defects among the inspected": _number(known.mean(), "no label is known"),
+            "share of defects among all": _interval(*quality.rate, "no label is known"),
+            "weights": "all alike" if quality.weight is None else "by the recorded probability of inspection",
+        }
+    )
+    counts: dict[str, int] = dataset.identity["states"]  # type: ignore[assignment]  # what make_dataset put there
+    states = table(["state", "units"], ([state, str(counts[state])] for state in STATES))
+    waited = [
+        [
+            *(label, str(row["units"]), *(_delay(row[name]) for name in ("median", "q99", "longest"))),
+            _number(row["in_time"], "no unit"),
+        ]
+        for label, row in quality.delays.to_dict("index").items()
+    ]
+    head = ["label", "units old enough", "median delay", "99 % within", "longest", "share within the maturity"]
+    delays = f"From the cutoff until the result that decided was recorded:\n\n{table(head, waited)}"
+    notices = "\n".join(f"* {escaped(notice)}" for notice in quality.notices)
+    return "\n\n".join(part for part in (facts, states, delays, notices) if part)
+
+
+def _features(dataset: Dataset, training: Training) -> str:
+    every = feature_list(dataset)
+    used = every[every["feature"].isin(training.models[training.winner].features)]
+    by_place = used.groupby(["family", "place"])
+    groups = [
+        [
+            escaped(family or "not said"),
+            escaped(place),
+            str(len(rows)),
+            escaped(", ".join(_units(rows))) or "none known",
+        ]
+        for (family, place), rows in by_place
+    ]
+    some = by_place.head(OF_A_PLACE).head(LONGEST).to_dict("records")
+    rows = [[escaped(row["feature"]), escaped(row["unit"]), f"{row['known']:.4f}", _observed(row)] for row in some]
+    return "\n\n".join(
+        [
+            f"{len(used)} features of {len(every)} are used. Ranges are what was observed, not limits of the process.",
+            _shortened(["family", "station or material", "features", "units of measure"], groups),
+            table(["feature", "unit", "share of units that have it", "observed"], rows)
+            + _more(len(used) - len(rows), "; all are in `features.csv` of the MLflow run"),
+        ]
+    )
+
+
+def _units(features: pd.DataFrame) -> list[str]:
+    return sorted(set(features["unit"]) - {""})
+
+
+def _observed(feature: Mapping[Any, Any]) -> str:
+    if pd.notna(feature["values"]):
+        return f"{feature['values']} different texts"
+    if math.isnan(feature["lowest"]):
+        return "not defined: no finite value"
+    return f"{feature['lowest']:.6g} to {feature['highest']:.6g}"
+
+
+def _leaks(training: Training) -> str:
+    if training.leaks.empty:
+        return "No feature looked like a leak. Leaks that single features hardly show are not found."
+    return _shortened(
+        ["feature", "looks like", "evidence", "what was done"],
+        [
+            [*(escaped(row[name]) for name in ("feature", "kind", "evidence")), "kept" if row["kept"] else "left out"]
+            for row in training.leaks.to_dict("records")
+        ],
+        "; all are in `leaks.csv` of the MLflow run",
+    )
+
+
+def _backtest(training: Training, looked: Sequence[int]) -> str:
+    found = training.backtest
+    blocks = found.table.drop_duplicates("block")
+    columns = ("train_units", "train_defects", "units", "defects")
+    spans = table(
+        ["block", "from", "to", "units to learn from", "defects", "candidates with an outcome", "defects"],
+        (
+            [str(row["block"]), _moment(row["origin"]), _moment(row["end"]), *(str(row[name]) for name in columns)]
+            for row in blocks.to_dict("records")
+        ),
+    )
+    said = (training.verdict, training.shuffled, training.practice)
+    sentences = [*(one.sentence for one in said), looks.in_words(looked)]
+    parts = [
+        "Every contestant learnt what was known before a block, and was judged on the block, "
+        f"at {found.capacity} checks a night.",
+        "\n".join(f"* {escaped(sentence)}" for sentence in sentences),
+        spans,
+        "Mean over the blocks in which it is defined, among inspected candidates (number of blocks, where not all):",
+        _means(found.table, len(blocks)),
+        _undefined(found.table),
+    ]
+    if training.over_all is not None:
+        parts += [
+            "The same over all units, by their probability of inspection:",
+            _means(training.over_all, len(blocks)),
+        ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _undefined(values: pd.DataFrame) -> str:
+    """Where a figure is not defined, and why."""
+    blocks = values.dropna(subset="reason").groupby("reason", sort=False)["block"].unique()
+    told = [f"* not defined in block {', '.join(map(str, here))}: {escaped(why)}" for why, here in blocks.items()]
+    return "\n".join(told[:LONGEST]) + _more(len(told) - LONGEST, " are in `backtest.csv` of the MLflow run")
+
+
+def _means(values: pd.DataFrame, blocks: int) -> str:
+    """A row a metric, a column a contestant."""
+    means = summarise(values).set_index(["metric", "contestant"])
+    reasons = values.groupby(["metric", "contestant"])["reason"].last() if "reason" in values else {}
+
+    def cell(metric: str, contestant: str) -> str:
+        of = metric, contestant
+        row, reason = means.loc[of], reasons.get(of)
+        some = f" ({row['blocks']:.0f} of {blocks})" if 0 < row["blocks"] < blocks else ""
+        return _number(row["mean"], "in no block" if pd.isna(reason) else str(reason)) + some
+
+    names = list(values["contestant"].unique())
+    rows = [
+        [metric.replace("_", " ") + _UNITS_OF_METRICS.get(metric, ""), *(cell(metric, name) for name in names)]
+        for metric in values["metric"].unique()
+    ]
+    return table(["metric", *map(escaped, names)], rows)
+
+
+def _calibration(training: Training) -> str:
+    meaning = (
+        "Scores may be read as probabilities: in the backtest, what they promised was not off by more than chance "
+        f"and a factor of {FACTOR:g}."
+    )
+    if because := training.ranking:
+        meaning = f"**Scores are a ranking, not probabilities**: {escaped(because)}."
+    rows = [_promised(training, name) for name in training.models]
+    head = ["contestant", "observed defects", "expected", "observed over expected", "interval"]
+    by = "" if training.labels.weight is None else ", by the weights of the labels where the contestant takes them"
+    parts = [meaning, f"Over all blocks{by}:", table(head, rows)]
+    ranges = training.ranges
+    if ranges.score:
+        points = zip(ranges.score, ranges.low, ranges.high, strict=True)
+        shares = table(
+            ["score about", "share of defects from", "to"], ([f"{one:.4g}" for one in row] for row in points)
+        )
+        parts += ["Share of defects among past units with about the same score:", shares]
+    return "\n\n".join(parts)
+
+
+def _promised(training: Training, name: str) -> list[str]:
+    rows = training.backtest.predictions
+    rows = rows[(rows["contestant"] == name) & rows["outcome"].notna()]
+    weight = training.weight_of(name)
+    each = 1.0 if weight is None else weight.reindex(rows["unit_id"]).fillna(1.0).to_numpy()
+    rows = rows.astype({"outcome": float, "score": float}).assign(weight=each)
+    observed, expected = float(rows["weight"] @ rows["outcome"]), float(rows["weight"] @ rows["score"])
+    if not expected > 0:
+        return [escaped(name), f"{observed:.6g}", f"{expected:.6g}", *["not defined: no defect was expected"] * 2]
+    low, high = observed_over_expected_interval(rows["outcome"], rows["score"], sample_weight=rows["weight"])
+    counts = [f"{observed:.6g}", f"{expected:.6g}"]
+    return [escaped(name), *counts, f"{observed / expected:.4g}", f"{low:.4g} to {high:.4g}"]
+
+
+def duration(span: timedelta) -> str:
+    """Duration in words.
+
+    Examples
+    --------
+    >>> duration(timedelta(days=5)), duration(timedelta(minutes=90)), duration(timedelta(0))
+    ('5 d', '1.5 h', '0 s')
+    """
+    seconds = span.total_seconds()
+    size, unit = next((one for one in ((86400, "d"), (3600, "h"), (60, "min")) if seconds >= one[0]), (1, "s"))
+    return f"{seconds / size:.4g} {unit}"
+
+
+def _delay(span: pd.Timedelta) -> str:
+    return "not defined: no unit" if pd.isna(span) else duration(span)
+
+
+def _moment(moment: pd.Timestamp) -> str:
+    return f"{pd.Timestamp(moment).tz_convert('UTC'):%Y-%m-%d %H:%M:%S}"
+
+
+def _number(value: float, reason: str) -> str:
+    return f"not defined: {escaped(reason)}" if math.isnan(value) else f"{value:.4g}"
+
+
+def _interval(value: float, low: float, high: float, reason: str) -> str:
+    return _number(value, reason) + ("" if math.isnan(value) else f" ({low:.4g} to {high:.4g})")
+
+
+def _facts(facts: Mapping[str, object]) -> str:
+    return table(["what", "value"], ([name, escaped(str(value))] for name, value in facts.items()))
+
+
+def _shortened(head: Sequence[str], rows: Sequence[Sequence[str]], where: str = "") -> str:
+    return table(head, rows[:LONGEST]) + _more(len(rows) - LONGEST, where)
+
+
+def _more(rows: int, where: str) -> str:
+    return f"\n\n{rows} more{where}." if rows > 0 else ""

@@ -1,0 +1,133 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
+
+from qma_predict.errors import NotEnoughData
+from qma_predict.learn.blend import CalibratedBlend
+from qma_predict.learn.later import later_blocks, passing_texts
+
+
+class FirstColumn(ClassifierMixin, BaseEstimator):
+    """Gives its first column as the probability; remembers what it was fitted on."""
+
+    def __init__(self, power=1.0):
+        self.power = power
+
+    def fit(self, X, y, sample_weight=None):
+        self.seen_, self.weight_ = np.asarray(X).copy(), sample_weight
+        self.classes_ = np.array([0, 1])
+        return self
+
+    def predict_proba(self, X):
+        defect = X[:, 0] ** self.power
+        return np.column_stack([1 - defect, defect])
+
+
+def plant(n=1200, seed=0):
+    rng = np.random.default_rng(seed)
+    z = rng.normal(-2.5, 1.0, n)
+    return pd.DataFrame({"press.risk.last": expit(z).astype("float32")}), (rng.random(n) < expit(z)).astype(int)
+
+
+def test_a_text_whose_categories_do_not_come_again_is_left_out_and_one_that_does_is_kept():
+    X, y = plant()
+    lots = pd.Series([f"L{i // 40}" for i in range(1200)], dtype="str")
+    X = X.assign(**{"melt.lot": lots, "mill.machine": ["M1", "M2"] * 600})
+    assert passing_texts(X, later_blocks(y)) == ["melt.lot"]
+    model = CalibratedBlend([("first", FirstColumn())]).fit(X, y)
+    assert model.prepare_.get_feature_names_out().tolist() == ["press.risk.last", "mill.machine=M1", "mill.machine=M2"]
+
+
+def test_members_are_fitted_on_all_rows_in_the_end():
+    X, y = plant()
+    model = CalibratedBlend([("first", FirstColumn())]).fit(X, y)
+    assert model.members_[0].seen_.tolist() == X.to_numpy().tolist()
+    assert len(model.later_) == 600
+    assert (model.later_[:, 1] == y[600:]).all()
+
+
+def test_the_probabilities_of_the_members_are_averaged():
+    X, y = plant()
+    model = CalibratedBlend([("as it is", FirstColumn()), ("squared", FirstColumn(power=2.0))]).fit(X, y)
+    p = X["press.risk.last"].to_numpy().astype(float)
+    np.testing.assert_allclose(model.predict_proba(X)[:, 1], model.calibration_.apply((p + p**2) / 2), rtol=1e-6)
+
+
+def test_weights_reach_members_and_calibration():
+    X, y = plant()
+    y[-100:] = 0
+    weight = np.where(np.arange(1200) < 1100, 1.0, 1e-9)
+    model = CalibratedBlend([("first", FirstColumn())]).fit(X, y, sample_weight=weight)
+    assert model.members_[0].weight_.tolist() == weight.tolist()
+    assert model.calibration_.offset_ > CalibratedBlend([("first", FirstColumn())]).fit(X, y).calibration_.offset_
+
+
+def test_too_few_later_defects_make_a_ranking_near_the_base_rate():
+    X, _ = plant(200)
+    y = np.zeros(200, dtype=int)
+    y[::20] = 1
+    model = CalibratedBlend([("tree", DecisionTreeClassifier(random_state=0))]).fit(X, y)
+    assert model.is_ranking_
+    assert model.predict_proba(X)[:, 1].mean() < 0.15
+    assert not CalibratedBlend([("first", FirstColumn())]).fit(*plant()).is_ranking_
+
+
+def test_the_intercept_follows_newer_labels_and_says_so():
+    X, y = plant(3000)
+    model = CalibratedBlend([("first", FirstColumn())]).fit(X, y)
+    new, _ = plant(1500, seed=1)
+    often = (np.random.default_rng(2).random(1500) < np.minimum(3 * new["press.risk.last"], 1)).astype(int)
+    before = model.predict_proba(new)[:, 1]
+    shift = model.follow(new, often)
+    after = model.predict_proba(new)[:, 1]
+    assert often.sum() / before.sum() > 2
+    assert often.sum() / after.sum() == pytest.approx(1.0, abs=0.05)
+    assert (np.argsort(after) == np.argsort(before)).all()
+    assert shift.is_significant
+    assert shift.notice.startswith("The defect rate has moved: ")
+    assert model.shift_ is shift
+
+
+def test_following_the_same_base_rate_says_nothing_and_a_second_time_starts_anew():
+    X, y = plant(3000)
+    model = CalibratedBlend([("first", FirstColumn())]).fit(X, y)
+    new, found = plant(1500, seed=1)
+    first = model.follow(new, found)
+    assert first.notice == ""
+    assert model.follow(new, found) == first
+
+
+def test_any_two_classes_will_do_the_later_one_is_the_defect():
+    X, y = plant()
+    model = CalibratedBlend([("logistic", LogisticRegression())]).fit(X, np.array(["good", "worse"])[y])
+    assert model.classes_.tolist() == ["good", "worse"]
+    expected = CalibratedBlend([("logistic", LogisticRegression())]).fit(X, y)
+    assert (model.predict_proba(X) == expected.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([0, 1, 2] * 4, "Only binary classification is supported"),
+        ([0, 1, np.nan] * 4, r"first: 4 labels are missing \(NaN\)"),
+        ([0, 1] * 3, "first: found 12 rows but 6 labels"),
+    ],
+)
+def test_labels_that_cannot_be_learnt_are_refused(y, message):
+    with pytest.raises(ValueError, match=message):
+        CalibratedBlend([("first", FirstColumn())]).fit(np.ones((12, 1)), y)
+
+
+def test_one_class_is_not_enough():
+    with pytest.raises(NotEnoughData, match="first: found 12 defects and 0 good units to learn from"):
+        CalibratedBlend([("first", FirstColumn())]).fit(np.ones((12, 1)), [1] * 12)
+
+
+def test_the_parameters_of_a_member_have_its_name():
+    model = CalibratedBlend([("logistic", LogisticRegression())]).set_params(logistic__C=0.5, strength=5.0)
+    assert model.members[0][1].C == 0.5
+    assert model.get_params()["logistic__C"] == 0.5

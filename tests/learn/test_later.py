@@ -1,0 +1,44 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from qma_predict.learn.later import later_blocks, passing_texts
+
+
+def test_the_newest_sixth_is_set_apart_and_older_ones_until_enough_defects_are_there():
+    sparse, dense = np.arange(6000) % 50 == 0, np.arange(6000) % 4 == 0
+    spans = [
+        [(len(train), block[0], block[-1]) for train, block in later_blocks(y.astype(int))] for y in (sparse, dense)
+    ]
+    assert spans[0] == [(3000, 3000, 3999), (4000, 4000, 4999), (5000, 5000, 5999)]  # 20 defects each
+    assert spans[1] == [(5000, 5000, 5999)]  # 250 defects
+
+
+@pytest.mark.parametrize(
+    "place", [slice(0, 50), slice(70, 120)], ids=["goods alone at first", "defects alone at first"]
+)
+def test_a_block_before_which_a_class_is_missing_is_left_out(place):
+    y = np.zeros(120, dtype=int)
+    y[place] = 1
+    assert len(later_blocks(y)) == (3 if place.start == 0 else 2)
+    y[:], y[100:] = 0, 1
+    assert later_blocks(y) == []
+
+
+def test_a_group_that_goes_on_in_a_block_is_not_learnt_from_before_it():
+    y = np.arange(60) % 2
+    (train, block), *_ = later_blocks(y, groups=np.arange(60) // 4)[-1:]
+    assert block.tolist() == list(range(50, 60))
+    assert train.tolist() == list(range(48))  # rows 48 to 51 are a group
+
+
+def test_groups_of_another_length_are_refused():
+    with pytest.raises(ValueError, match="groups: found 3 for 60 rows"):
+        later_blocks(np.arange(60) % 2, groups=[1, 2, 3])
+
+
+def test_a_text_that_comes_again_in_one_block_is_kept():
+    X = pd.DataFrame({"melt.lot": list("AABBCC"), "mill.tool": list("AABACA"), "unit.rank": range(6)})
+    blocks = [(np.arange(2), np.arange(2, 4)), (np.arange(4), np.arange(4, 6))]
+    assert passing_texts(X, blocks) == ["melt.lot"]
+    assert passing_texts(X, []) == []

@@ -1,0 +1,174 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import logit
+
+from qma_predict.learn.prepare import FilledAndScaled, PlantColumns, as_frame, stratified_folds
+
+
+def table(n=60, **columns):
+    return pd.DataFrame({"press.force.last": np.arange(n, dtype="float32")} | columns)
+
+
+def labels(n=60):
+    return np.arange(n) % 10 == 0
+
+
+def names(X, y=None):
+    return PlantColumns().fit(X, labels(len(X)) if y is None else y).get_feature_names_out().tolist()
+
+
+def some(n, value, known):
+    return np.where(np.arange(n) < known, value, np.nan)
+
+
+@pytest.mark.parametrize(
+    ("column", "kept"),
+    [
+        (np.full(60, 3.0), False),
+        (np.full(60, np.nan), False),
+        (np.full(60, np.inf), False),
+        (np.where(np.arange(60) < 9, np.arange(60.0), np.nan), False),
+        (np.where(np.arange(60) < 10, np.arange(60.0), np.nan), True),
+        (some(60, 1.0, known=10), True),
+        (some(60, 1.0, known=50), True),
+        (some(60, 1.0, known=51), False),
+        (np.arange(60.0), False),
+        (np.arange(60.0) + 1, True),
+        (np.where(np.arange(60) == 7, 1e30, 0.0), True),
+    ],
+    ids=[
+        "constant",
+        "missing",
+        "infinite",
+        "known in nine rows",
+        "known in ten rows",
+        "a flag, set in ten rows",
+        "a flag, absent in ten rows",
+        "constant but for nine gaps",
+        "a repetition",
+        "a shifted repetition",
+        "one glitch",
+    ],
+)
+def test_a_number_is_kept_if_it_says_something_new(column, kept):
+    assert ("press.t.last" in names(table(**{"press.t.last": column}))) == kept
+
+
+def test_minus_zero_and_another_width_make_no_new_column():
+    a = np.where(np.arange(60) % 2 == 0, 0.0, 5.0)
+    X = table(**{"a": a, "b": np.where(a == 0, -0.0, a), "c": a.astype(int), "d": a > 0})
+    assert names(X) == ["press.force.last", "a", "d"]
+
+
+def test_values_keep_their_size_and_their_gaps_and_infinite_is_a_gap():
+    X = table(**{"press.t.last": np.arange(60.0)[::-1]})
+    X.loc[:2, "press.t.last"] = [1e30, np.nan, np.inf]
+    out = PlantColumns().fit_transform(X, labels())
+    assert out.dtype == np.float32
+    assert out[0, 1] == np.float32(1e30)
+    assert np.isnan(out[1:3, 1]).all()
+
+
+def test_a_text_of_few_categories_becomes_an_indicator_of_each_that_is_frequent():
+    X = table(**{"mill.machine": pd.Series(["M1"] * 40 + ["M2"] * 9 + [None] * 11, dtype="str")})
+    columns = PlantColumns().fit(X, labels())
+    assert columns.get_feature_names_out().tolist() == ["press.force.last", "mill.machine=", "mill.machine=M1"]
+    new = pd.DataFrame({"mill.machine": ["M1", "M2", "M9", None], "press.force.last": 0.0})
+    assert columns.transform(new)[:, 1:].tolist() == [[0, 1], [0, 0], [0, 0], [1, 0]]
+
+
+def many(n=400):
+    code = np.arange(n) % 20
+    return table(n, **{"melt.lot": pd.Series([f"L{c}" for c in code], dtype="str")}), code
+
+
+def test_a_text_of_many_categories_becomes_their_rate_shrunk_by_the_weight_of_two_defects():
+    X, code = many()
+    y = ((code == 3) & (np.arange(400) < 200)).astype(int)  # 10 defects in lot 3 of 20 units: base rate 1 / 40
+    columns = PlantColumns().fit(X, y)
+    out = columns.transform(pd.DataFrame({"press.force.last": 0.0, "melt.lot": ["L3", "L4", "L99", None]}))[:, 1]
+    prior = 2 / (1 / 40)
+    expected = [(10 + 2) / (20 + prior), (0 + 2) / (20 + prior), 1 / 40, 1 / 40]
+    np.testing.assert_allclose(out, logit(expected), rtol=1e-5)
+
+
+def test_the_rate_of_a_row_comes_from_the_other_folds():
+    X, code = many()
+    y = ((code == 3) & (np.arange(400) < 200)).astype(int)
+    rate = PlantColumns().fit_transform(X, y)[:, 1]
+    fold = stratified_folds(y, 0)
+    for row in (3, 23, 4):
+        others = (code == code[row]) & (fold != fold[row])
+        expected = logit((y[others].sum() + 2) / (others.sum() + 2 * 40))
+        assert rate[row] == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_is_random_about_rates_does_not_predict_the_label():
+    rng = np.random.default_rng(0)
+    X = table(4000, **{"melt.lot": pd.Series(rng.integers(0, 1000, 4000).astype(str), dtype="str")})
+    y = (rng.random(4000) < 0.1).astype(int)
+    rate = PlantColumns().fit_transform(X, y)[:, 1]
+    assert abs(np.corrcoef(rate, y)[0, 1]) < 0.06
+    assert np.corrcoef(PlantColumns().fit(X, y).transform(X)[:, 1], y)[0, 1] > 0.3  # without cross-fitting it does
+
+
+def test_folds_hold_equal_shares_of_each_class():
+    y = np.array([1] * 23 + [0] * 100)
+    fold = stratified_folds(y, 0)
+    assert np.bincount(fold[y == 1]).tolist() == [5, 5, 5, 4, 4]
+    assert np.bincount(fold[y == 0]).tolist() == [20] * 5
+
+
+def test_columns_are_found_by_name_and_those_unused_may_be_missing():
+    X = table(**{"oven.on.last": 1.0, "mill.machine": ["M1", "M2"] * 30})
+    columns = PlantColumns().fit(X, labels())
+    expected = columns.transform(X)
+    assert (columns.transform(X[["mill.machine", "press.force.last"]].assign(extra=2.0)) == expected).all()
+    with pytest.raises(ValueError, match=r"columns are missing: press\.force\.last, mill\.machine"):
+        columns.transform(X[["oven.on.last"]])
+
+
+def test_columns_to_ignore_are_left_out():
+    X = table(**{"mill.machine": ["M1", "M2"] * 30})
+    columns = PlantColumns(ignore=("mill.machine", "of another table")).fit(X, labels())
+    assert columns.get_feature_names_out().tolist() == ["press.force.last"]
+
+
+def test_a_table_that_says_nothing_gives_a_column_of_zeros():
+    X = pd.DataFrame({"press.force.last": [1.0] * 60})
+    assert PlantColumns().fit_transform(X, labels()).tolist() == [[0.0]] * 60
+
+
+def test_times_are_refused():
+    X = table(**{"unit.start": pd.date_range("2026-03-01", periods=60, tz="UTC")})
+    with pytest.raises(ValueError, match=r"columns unit\.start hold times. Expected numbers or texts"):
+        PlantColumns().fit(X, labels())
+
+
+def test_a_name_found_twice_is_refused():
+    X = pd.concat([table(), table()], axis=1)
+    with pytest.raises(ValueError, match=r"names found twice: press\.force\.last. Expected each once"):
+        PlantColumns().fit(X, labels())
+
+
+def test_a_text_where_a_number_was_is_refused():
+    columns = PlantColumns().fit(table(), labels())
+    with pytest.raises(ValueError, match=r"column press\.force\.last held numbers in training, now: .*'hot'"):
+        columns.transform(pd.DataFrame({"press.force.last": ["hot"]}))
+
+
+def test_an_array_has_its_positions_as_names():
+    assert as_frame(np.zeros((2, 3))).columns.tolist() == [0, 1, 2]
+
+
+def test_filling_and_scaling_keep_how_far_an_outlier_is():
+    values = np.array([[0.0], [2.0]] * 500 + [[1e6], [np.nan]])
+    out = FilledAndScaled().fit_transform(values)
+    assert out.mean() == pytest.approx(0.0, abs=1e-9)
+    assert out.std() == pytest.approx(1.0)
+    assert out[1000, 0] > 31  # one among a thousand: sqrt(1001) deviations at most
+
+
+def test_a_column_without_values_is_zero():
+    assert FilledAndScaled().fit_transform(np.array([[np.nan, 1.0], [np.nan, 2.0]]))[:, 0].tolist() == [0.0, 0.0]

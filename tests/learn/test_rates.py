@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from qma_predict.learn.rates import corrected_rate, effective_size, weighted_rate, wilson
+
+
+def test_wilson_is_scipys_interval():
+    from scipy.stats import binomtest
+
+    theirs = binomtest(7, 40).proportion_ci(0.95, "wilson")
+    ours = wilson(7 / 40, 40)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+
+
+@pytest.mark.parametrize("rate", [wilson(float("nan"), 0), weighted_rate(np.array([]), np.array([]))])
+def test_of_nothing_there_is_no_rate(rate):
+    assert np.isnan(rate).all()
+    assert str(rate) == "an unknown share"
+
+
+def test_of_equal_weights_the_effective_size_is_the_number():
+    assert effective_size(np.full(7, 0.3)) == pytest.approx(7)
+
+
+def test_a_weighted_rate_counts_what_each_unit_stands_for():
+    # 8 units stand for 10 each and 1 of them is defect, 4 for one each and 3 of them are: 13 of 84
+    y = np.array([1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0])
+    found = weighted_rate(y, np.array([10.0] * 8 + [1.0] * 4))
+    assert found.value == pytest.approx(13 / 84)
+    assert found == pytest.approx(wilson(13 / 84, 84**2 / 804))
+
+
+def test_the_corrected_rate_is_rogan_and_gladens_with_lang_and_reiczigels_interval():
+    # 10 % recorded, 90 % of the defects found and 5 % of the good ones failed: (0.10 - 0.05) / 0.85
+    found = corrected_rate(0.1, 1000, 0.9, 50, 0.95, 100)
+    assert found.value == pytest.approx(0.05 / 0.85)
+    # by hand: r' = 101.9207 / 1003.8415, Se' = 46 / 52, Sp' = 96 / 102, p' = 0.051735, dp = -0.003193, z s = 0.057367
+    assert found.low == 0.0
+    assert found.high == pytest.approx(0.105909, abs=1e-6)
+
+
+def test_perfect_inspectors_need_no_correction_but_a_study_is_never_certain():
+    found = corrected_rate(0.03, 10_000, 1.0, 100, 1.0, 100)
+    assert found.value == pytest.approx(0.03)
+    assert found.low < 0.022
+    assert found.high > 0.03
+
+
+def test_fewer_failures_than_inspectors_make_by_mistake_are_no_defects():
+    assert corrected_rate(0.01, 1000, 0.9, 50, 0.95, 100).value == 0.0
+
+
+@pytest.mark.parametrize(("sensitivity", "specificity"), [(0.4, 0.6), (0.2, 0.3), (float("nan"), 1.0)])
+def test_inspectors_who_tell_nothing_correct_nothing(sensitivity, specificity):
+    assert np.isnan(corrected_rate(0.1, 1000, sensitivity, 50, specificity, 100)).all()
+
+
+def test_the_interval_of_the_corrected_rate_holds_the_truth_as_often_as_it_says():
+    rng, true, se, sp = np.random.default_rng(0), 0.05, 0.85, 0.97
+    held = 0
+    for _ in range(1000):
+        recorded = rng.binomial(2000, true * se + (1 - true) * (1 - sp)) / 2000
+        found = corrected_rate(recorded, 2000, rng.binomial(60, se) / 60, 60, rng.binomial(150, sp) / 150, 150)
+        held += found.low <= true <= found.high
+    assert 930 <= held <= 990  # nominal 950, of which chance moves 1000 draws by 21 at most, once in 400
