@@ -77,7 +77,7 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
     >>> X = pd.DataFrame({"press.force.last": np.tile([1.0, 2.0, 3.0, 4.0], 300)})
     >>> blend = CalibratedBlend([("logistic", LogisticRegression())]).fit(X, np.tile([0, 0, 0, 1], 300))
     >>> blend.calibration_.method_, blend.calibration_.defects_, blend.is_ranking_
-    ('sigmoid', 150, False)
+    ('sigmoid', 100, False)
     """
 
     def __init__(

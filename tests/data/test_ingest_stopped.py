@@ -210,6 +210,7 @@ def test_killed_and_asked_in_other_parts_no_row_of_a_database_is_lost_or_doubled
         assert said - taken <= contradictory, f"killed {step}"
 
 
+@pytest.mark.proof
 def test_a_file_may_arrive_between_the_kill_and_the_next_run(killed, whole, line, arrive, tmp_path):
     arrive("m-9.csv", NEW)
     whole_and_new = copied(whole[0], tmp_path)
@@ -221,6 +222,7 @@ def test_a_file_may_arrive_between_the_kill_and_the_next_run(killed, whole, line
         assert content(again, without=("ingested_at",)) == expected, f"killed {step}"
 
 
+@pytest.mark.proof
 def test_no_row_is_lost_or_taken_twice_if_what_arrives_is_read_first(killed, line, arrive, plant, tmp_path):
     """Read before the others, or with them, it changes which of two contradictory rows is refused, and nothing else."""
     arrive("m-0.csv", [*NEW[:6], "u3,tin,1"])
