@@ -156,7 +156,7 @@ def _modified(system: Any, name: str, info: Mapping[str, Any]) -> int | None:
             return _ns(info[key])
     try:
         return _ns(system.modified(name))
-    except (NotImplementedError, KeyError, TypeError):
+    except (NotImplementedError, KeyError, TypeError):  # what file systems raise that keep no such time
         sums = [str(info[key]) for key in _SUMS if info.get(key)]
         return _number(sums[0].encode()) if sums else None
 

@@ -3,7 +3,7 @@
 Every durable write of a line's data goes through `Lake.append`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from glob import escape
@@ -167,7 +167,7 @@ class History:
     def all_versions(self, name: str) -> ir.Table:
         """Every version of every row known at `as_of`."""
         table = self.tables[name]
-        moment = ibis.literal(self.as_of.to_pydatetime()).cast("timestamp('UTC', 6)")
+        moment = literal(self.as_of)
         known = table.recorded_at <= moment
         if self.set_up is not None and self.as_of >= self.set_up:
             known &= table.ingested_at <= moment
@@ -176,6 +176,17 @@ class History:
     def newest(self, name: str) -> ir.Table:
         """The newest version of every row known at `as_of`."""
         return newest(self.all_versions(name), TABLES[name].key)
+
+
+def literal(moment: datetime) -> ir.TimestampScalar:
+    """A moment [UTC] as the tables have it."""
+    return ibis.literal(pd.Timestamp(moment).to_pydatetime()).cast("timestamp('UTC', 6)")
+
+
+def recorded_first(rows: ir.Table, key: Sequence[str], *order: str) -> ir.Table:
+    """Of the rows with the same key, the one recorded first; of those, the one that happened first, then by `order`."""
+    number = ibis.row_number().over(group_by=list(key), order_by=["recorded_at", "occurred_at", *order])
+    return rows.mutate(_order=number).filter(ibis._._order == 0).drop("_order")
 
 
 def newest(rows: ir.Table, key: tuple[str, ...]) -> ir.Table:

@@ -6,7 +6,7 @@ import pandas as pd
 from ibis import _
 
 from qma_predict.data.contract import TABLES
-from qma_predict.data.lake import History
+from qma_predict.data.lake import History, literal
 from qma_predict.features.families import known
 from qma_predict.features.intervals import microseconds, within
 from qma_predict.features.stays import stays
@@ -47,7 +47,7 @@ def readings_of_units(history: History, points: ir.Table, line: Line) -> ir.Tabl
     span = during.agg(first=_.started_at.min(), last=_.cutoff.max()).to_pandas().iloc[0]
     if pd.isna(span["first"]):
         return own
-    first, last = (ibis.literal(moment.to_pydatetime()).cast("timestamp('UTC', 6)") for moment in span)
+    first, last = (literal(moment) for moment in span)
     near = of_machines.filter(_.occurred_at.between(first, last), _.recorded_at <= last)
     moments = near.select("machine", "tag", "occurred_at", "recorded_at", "value", at=microseconds(_.occurred_at))
     matched = within(moments, during, by="machine")
@@ -69,8 +69,7 @@ def unmatched_readings(history: History) -> pd.DataFrame:
     if of_machines is None:
         return pd.DataFrame({"machine": _NO_TEXT, "tag": _NO_TEXT, "readings": _NO_COUNT, "matched": _NO_COUNT})
     readings = of_machines.select(*key).distinct()
-    as_of = ibis.literal(history.as_of.to_pydatetime()).cast("timestamp('UTC', 6)")
-    visits = _intervals(history.newest("visits"), microseconds(as_of) + 1)
+    visits = _intervals(history.newest("visits"), microseconds(literal(history.as_of)) + 1)
     busy = within(readings.mutate(at=microseconds(_.occurred_at)), _merged(visits), by="machine")
     found = busy.group_by("machine", "tag").agg(matched=_.count())
     counts = readings.group_by("machine", "tag").agg(readings=_.count())

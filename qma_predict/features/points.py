@@ -10,7 +10,7 @@ import pandas as pd
 from ibis import _
 
 from qma_predict.data.contract import TABLES
-from qma_predict.data.lake import History, newest
+from qma_predict.data.lake import History, newest, recorded_first
 from qma_predict.data.results import valid_at_gate
 from qma_predict.line import Line
 
@@ -40,9 +40,7 @@ def prediction_points(history: History, line: Line) -> pd.DataFrame:
     unit at its cutoff must not depend on when one asks.
     """
     ended = history.all_versions("visits").filter(_.station == line.prediction.after, _.ended_at.notnull())
-    order = ibis.row_number().over(group_by="unit_id", order_by=["recorded_at", "ended_at"])
-    first = ended.mutate(_order=order).filter(_._order == 0)
-    ends = first.select("unit_id", "ended_at", "recorded_at")
+    ends = recorded_first(ended, ["unit_id"]).select("unit_id", "ended_at", "recorded_at")
     judged = ends.left_join(_gate_results(history, line), "unit_id").drop("unit_id_right")
     left = judged.left_join(_leaving(history, line), "unit_id").drop("unit_id_right")
     return _dated(left.to_pandas(), line, history.as_of)

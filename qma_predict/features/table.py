@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from qma_predict.data.contract import TABLES
-from qma_predict.data.lake import History
+from qma_predict.data.lake import History, literal
 from qma_predict.features.families import family
 from qma_predict.features.genealogy import ancestors, consumption, inherited
 from qma_predict.line import Line
@@ -60,9 +60,8 @@ def feature_table(history: History, points: pd.DataFrame, line: Line) -> pd.Data
 
 def _until(history: History, moment: pd.Timestamp) -> History:
     """The history without what no cutoff by the moment lets through: what the files' statistics say is not read."""
-    literal = ibis.literal(moment.to_pydatetime()).cast("timestamp('UTC', 6)")
     tables = {
-        name: table.filter(table.recorded_at <= literal) if name in TABLES else table
+        name: table.filter(table.recorded_at <= literal(moment)) if name in TABLES else table
         for name, table in history.tables.items()
     }
     return replace(history, tables=tables)

@@ -8,7 +8,7 @@ import pandas as pd
 from ibis import _
 
 from qma_predict.data.contract import TABLES
-from qma_predict.data.lake import History
+from qma_predict.data.lake import History, literal
 from qma_predict.data.survey.finding import Finding
 from qma_predict.data.survey.joins import ends, results
 from qma_predict.line import Line
@@ -110,7 +110,7 @@ def _told(span: pd.Timedelta) -> str:
 def _impossible(history: History, name: str, now: pd.Timestamp) -> Iterator[Finding]:
     """Times later than now, and long before the rest."""
     table = history.tables[name]
-    moment = ibis.literal(now.to_pydatetime()).cast("timestamp('UTC', 6)")
+    moment = literal(now)
     seconds = _.occurred_at.epoch_seconds()
     asked = table.agg(
         happened=(_.occurred_at > moment).sum(),

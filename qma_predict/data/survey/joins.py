@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-import ibis
 import ibis.expr.types as ir
 import pandas as pd
 from ibis import _
 
-from qma_predict.data.lake import History
+from qma_predict.data.lake import History, recorded_first
 from qma_predict.data.results import at_gate
 from qma_predict.data.survey.finding import Finding
 from qma_predict.line import Line
@@ -18,8 +17,7 @@ _FEW = 0.9
 def ends(history: History, line: Line) -> ir.Table:
     """When each unit first left the prediction station: unit_id, ended_at, recorded_at."""
     left = history.tables["visits"].filter(_.station == line.prediction.after, _.ended_at.notnull())
-    order = ibis.row_number().over(group_by="unit_id", order_by=["recorded_at", "ended_at"])
-    return left.mutate(_o=order).filter(_._o == 0).select("unit_id", "ended_at", "recorded_at")
+    return recorded_first(left, ["unit_id"]).select("unit_id", "ended_at", "recorded_at")
 
 
 def results(history: History, line: Line) -> ir.Table:

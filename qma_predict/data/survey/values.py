@@ -1,6 +1,7 @@
 """Values that are suspicious: sentinels, constants, tags that are mostly missing, and two units in one tag."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -49,9 +50,8 @@ def findings(history: History, line: Line) -> Iterator[Finding]:
     yield from _declared(history, line)
 
 
-def _at(row: object) -> str:
-    place, name = row.place, row.name  # type: ignore[attr-defined]  # a row of facts
-    return f"{place}.{name}" if place else str(name)
+def _at(row: Any) -> str:
+    return f"{row.place}.{row.name}" if row.place else str(row.name)
 
 
 def _facts(table: ir.Table) -> pd.DataFrame:
@@ -71,19 +71,19 @@ def _facts(table: ir.Table) -> pd.DataFrame:
     return found[["place", "name", "n", "least", "most", "low", "high", "at_least", "at_most", "second", "before"]]
 
 
-def _extremes(what: str, row: object) -> Iterator[Finding]:
+def _extremes(what: str, row: Any) -> Iterator[Finding]:
     """Values that stand for nothing measured: known ones far from the rest, and others repeated there."""
-    sides = ((row.least, row.at_least, row.second), (row.most, row.at_most, row.before))  # type: ignore[attr-defined]
-    other = {row.least: row.before, row.most: row.second}  # type: ignore[attr-defined]
+    sides = ((row.least, row.at_least, row.second), (row.most, row.at_most, row.before))
+    other = {row.least: row.before, row.most: row.second}
     for value, times, nearest in sides:
         if pd.isna(nearest):
             continue
         rest = abs(nearest - other[value]) if pd.notna(other[value]) else 0.0
         gap = abs(value - nearest)
         known = value in SENTINELS and gap > max(rest, 0.1 * abs(value))
-        repeated = times >= max(5, 0.002 * row.n) and times < 0.5 * row.n and gap > 3 * rest > 0  # type: ignore[attr-defined]
+        repeated = times >= max(5, 0.002 * row.n) and times < 0.5 * row.n and gap > 3 * rest > 0
         if known or repeated:
-            told = f"{what} {_at(row)} is {value:g} in {int(times):,} of {row.n:,} rows, the next value is {nearest:g}"  # type: ignore[attr-defined]
+            told = f"{what} {_at(row)} is {value:g} in {int(times):,} of {row.n:,} rows, the next value is {nearest:g}"
             do = 'a word for "no value"? leave it out by the export or tags.plausible_low and plausible_high'
             yield Finding("look", "sentinel value", told, int(times), do)
 

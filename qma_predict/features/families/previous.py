@@ -8,7 +8,7 @@ import pandas as pd
 from ibis import _
 from pydantic import BaseModel, ConfigDict, Field
 
-from qma_predict.data.lake import History
+from qma_predict.data.lake import History, literal, recorded_first
 from qma_predict.features.families import known, settings
 from qma_predict.line import Line
 from qma_predict.line.kinds import Count, Period
@@ -72,7 +72,7 @@ def _entries(history: History, points: ir.Table, line: Line, within: timedelta) 
     since, until = _times(readings, points)
     # A unit before counts if its moment is at most `within` before the own one, its reading `within` before this
     # moment, and no other reading of it `within` before this reading: older rows change nothing.
-    some = readings.filter(_.recorded_at.between(_literal(since - 3 * within), _literal(until)))
+    some = readings.filter(_.recorded_at.between(literal(since - 3 * within), literal(until)))
     order = {"group_by": _SERIES, "order_by": ["recorded_at", "occurred_at", "value"]}
     last = some.recorded_at.lag().over(**order)
     first = some.mutate(_last=last).filter(_._last.isnull() | (_._last < _.recorded_at - ibis.interval(within)))
@@ -100,16 +100,10 @@ def _times(readings: ir.Table, points: ir.Table) -> tuple[pd.Timestamp, pd.Times
     return found["since"], found["until"]
 
 
-def _literal(moment: pd.Timestamp) -> ir.TimestampScalar:
-    return ibis.literal(moment.to_pydatetime()).cast("timestamp('UTC', 6)")
-
-
 def _first(rows: ir.Table, name: str, key: list[str]) -> ir.Table:
     """The column as it was recorded first, by key, with when that was as `{name}_at`."""
-    rows = rows.filter(_.recorded_at >= _.occurred_at)
-    order = ibis.row_number().over(group_by=key, order_by=["recorded_at", "occurred_at", name])
-    first = rows.mutate(_order=order).filter(_._order == 0)
-    return first.select(*key, name, **{f"{name}_at": first.recorded_at})
+    rows = recorded_first(rows.filter(_.recorded_at >= _.occurred_at), key, name)
+    return rows.select(*key, name, **{f"{name}_at": rows.recorded_at})
 
 
 def _trail(entries: ir.Table, units: int) -> ir.Table:

@@ -1,13 +1,13 @@
 """How the gate has lately judged what shares a machine, product, lot or supplier with a unit."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import ibis
 import ibis.expr.types as ir
 from ibis import _
 from pydantic import BaseModel, ConfigDict
 
-from qma_predict.data.lake import History
+from qma_predict.data.lake import History, literal, recorded_first
 from qma_predict.data.results import valid_at_gate
 from qma_predict.features.families import settings
 from qma_predict.line import Line
@@ -50,10 +50,10 @@ def compute(history: History, points: ir.Table, line: Line) -> ir.Table:
     spans = points.aggregate(first=points.cutoff.min(), last=points.cutoff.max())
     first, last = history.tables["visits"].get_backend().execute(spans).iloc[0]
     rows = {
-        name: history.all_versions(name).filter(_.recorded_at >= _.occurred_at, _.recorded_at <= _literal(last))
+        name: history.all_versions(name).filter(_.recorded_at >= _.occurred_at, _.recorded_at <= literal(last))
         for name in _TABLES
     }
-    news = [one.filter(_.recorded_at > _literal(first - window)).select("unit_id") for one in rows.values()]
+    news = [one.filter(_.recorded_at > literal(first - window)).select("unit_id") for one in rows.values()]
     units = ibis.union(points.select("unit_id"), *news, distinct=True)  # no other verdict can become one of the window
     rows = {name: one.semi_join(units, "unit_id") for name, one in rows.items()}
     members = _members(rows, line)
@@ -70,25 +70,15 @@ def compute(history: History, points: ir.Table, line: Line) -> ir.Table:
     )
 
 
-def _literal(moment: datetime) -> ir.TimestampScalar:
-    return ibis.literal(moment).cast("timestamp('UTC', 6)")
-
-
-def _first(rows: ir.Table, key: list[str], *order: str) -> ir.Table:
-    """Of the rows with the same key, the one recorded first."""
-    number = ibis.row_number().over(group_by=key, order_by=["recorded_at", "occurred_at", *order])
-    return rows.mutate(_order=number).filter(_._order == 0).drop("_order")
-
-
 def _members(rows: dict[str, ir.Table], line: Line) -> ir.Table:
     """Which groups units belong to: ``unit_id``, ``of``, ``group``, and ``moment``, when it was recorded."""
-    visits = _first(
+    visits = recorded_first(
         rows["visits"].filter(_.station.isin(line.route), _.machine.notnull()), ["unit_id", "station"], "machine"
     )
-    units = _first(rows["units"].filter(_.product.notnull()), ["unit_id"], "product")
-    lots = _first(rows["materials"], ["unit_id", "lot_id"], "material", "supplier")
+    units = recorded_first(rows["units"].filter(_.product.notnull()), ["unit_id"], "product")
+    lots = recorded_first(rows["materials"], ["unit_id", "lot_id"], "material", "supplier")
     lots = lots.mutate(material=_.material.fill_null("part"))
-    suppliers = _first(lots.filter(_.supplier.notnull()), ["unit_id", "material", "supplier"])
+    suppliers = recorded_first(lots.filter(_.supplier.notnull()), ["unit_id", "material", "supplier"])
     return ibis.union(
         visits.select("unit_id", of=_.station + ".machine", group=_.machine, moment=_.recorded_at),
         units.select("unit_id", of=ibis.literal("unit.product"), group=_["product"], moment=_.recorded_at),
@@ -99,7 +89,7 @@ def _members(rows: dict[str, ir.Table], line: Line) -> ir.Table:
 
 def _verdicts(inspections: ir.Table, line: Line) -> ir.Table:
     """What the gate said of units first: ``unit_id``, ``defect`` (0 or 1), and ``judged_at``, when that was known."""
-    results = _first(valid_at_gate(inspections, line), ["unit_id", "characteristic"], "passed")
+    results = recorded_first(valid_at_gate(inspections, line), ["unit_id", "characteristic"], "passed")
     units = results.group_by("unit_id").agg(
         failed_at=_.recorded_at.min(where=~_.passed), all_at=_.recorded_at.max(), n=_.count()
     )
