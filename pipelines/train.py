@@ -11,9 +11,10 @@ from qma_predict.learn.dataset import make_dataset
 from qma_predict.learn.training import Training, train
 from qma_predict.line import load_line
 from qma_predict.publish import registry
+from qma_predict.publish.model import Model
 
 
-def learn(line: str, home: str, as_of: datetime) -> tuple[registry.Model, Training]:
+def learn(line: str, home: str, as_of: datetime) -> tuple[Model, Training]:
     """Backtest, fit and log with what was known at `as_of` [UTC]; the winner becomes the champion."""
     definition, place = load_line(line), open_home(home)
     dataset = make_dataset(Lake(place.lake(definition.name)).at(as_of), definition)
@@ -23,13 +24,13 @@ def learn(line: str, home: str, as_of: datetime) -> tuple[registry.Model, Traini
     return model, training
 
 
-def make_champion(line: str, home: str, as_of: datetime) -> registry.Model:
+def make_champion(line: str, home: str, as_of: datetime) -> Model:
     """Do as `learn` does, for a task: only what is small is returned."""
     return learn(line, home, as_of)[0]
 
 
 @flow(name="train")
-def train_flow(line: str, home: str, business_date: date | None = None) -> registry.Model:
+def train_flow(line: str, home: str, business_date: date | None = None) -> Model:
     """Train with what the list of a business date could know; by default with what is known now."""
     as_of = datetime.now(UTC) if business_date is None else load_line(line).as_of(business_date)
     return step(make_champion)(line, home, as_of)

@@ -15,7 +15,7 @@ from qma_predict.data.lake import History
 from qma_predict.errors import ModelError
 from qma_predict.line import Line
 from qma_predict.publish import page, risk_list
-from qma_predict.publish.registry import Model
+from qma_predict.publish.model import Model
 from qma_predict.publish.scoring import score_candidates
 
 STALE = timedelta(hours=24)

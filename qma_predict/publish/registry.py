@@ -4,7 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
@@ -25,10 +25,11 @@ from qma_predict.learn.risk_model import RiskModel
 from qma_predict.learn.search import Search
 from qma_predict.learn.sentinel import in_words
 from qma_predict.learn.training import Training
-from qma_predict.learn.trust import NO_RANGES, RiskRanges
+from qma_predict.learn.trust import RiskRanges
 from qma_predict.line import Line
 from qma_predict.publish import kept_cards
 from qma_predict.publish.card import model_card
+from qma_predict.publish.model import Model
 
 CHAMPION = "champion"
 _BLOCKS = "blocks"
@@ -43,48 +44,6 @@ TRUSTED_TYPES = (
     "sklearn.tree._tree.Tree",
 )
 """Types, beyond our own and those that skops trusts by itself, that a stored model may consist of."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """A registered version of a line's model.
-
-    Attributes
-    ----------
-    line, version, run_id : str
-    contestant : str
-        Name of the recipe or baseline that it is a fit of.
-    is_recipe : bool
-        False for a baseline, which is used because no recipe was shown to be better.
-    as_of : datetime, UTC
-        Nothing recorded later was used for it.
-    base_rate : float
-        Share of defects among the labels it was fitted on.
-    finding : str
-        What its backtest said, in a sentence.
-    leaks : str
-        Features that looked like leaks: which it was fitted without, and which were kept; empty if none did.
-    also : tuple of str
-        What else its backtest said, a sentence each: the plant's practice, the shuffled split, and how often the
-        blocks were looked at before.
-    ranking : str
-        Why its scores are a ranking and not probabilities; empty if they may be read as such.
-    ranges : RiskRanges
-        Range of the risk by score; without points where scores are a ranking.
-    """
-
-    line: str
-    version: str
-    run_id: str
-    contestant: str
-    is_recipe: bool
-    as_of: datetime
-    base_rate: float
-    finding: str
-    leaks: str = ""
-    also: tuple[str, ...] = ()
-    ranking: str = ""
-    ranges: RiskRanges = NO_RANGES
 
 
 def _mlflow() -> ModuleType:

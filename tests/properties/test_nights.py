@@ -10,8 +10,8 @@ import pytest
 
 from qma_predict.data.ingest import ingest
 from qma_predict.data.lake import Lake
+from qma_predict.publish.model import Model
 from qma_predict.publish.night import make_night
-from qma_predict.publish.registry import Model
 
 DAY = date(2025, 10, 27)  # the first list after the end of summer time
 

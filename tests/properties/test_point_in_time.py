@@ -21,8 +21,8 @@ from qma_predict.features.leakage import assert_no_leakage
 from qma_predict.features.points import candidates, prediction_points
 from qma_predict.learn.dataset import make_dataset
 from qma_predict.learn.training import train
+from qma_predict.publish.model import Model
 from qma_predict.publish.night import make_night
-from qma_predict.publish.registry import Model
 
 FIRST_DAY = date(2025, 10, 6)
 DAYS = 26  # summer time ends within them

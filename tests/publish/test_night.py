@@ -9,8 +9,8 @@ import pytest
 
 from qma_predict.errors import ModelError
 from qma_predict.learn.trust import RiskRanges
+from qma_predict.publish.model import Model
 from qma_predict.publish.night import make_night
-from qma_predict.publish.registry import Model
 
 DAY = date(2026, 3, 3)
 AS_OF = pd.Timestamp("2026-03-03 04:00", tz="UTC")
