@@ -21,17 +21,19 @@ from qma_predict.errors import NotEnoughData
 from qma_predict.learn.base_rate import BaseRateShift
 from qma_predict.learn.calibration import Calibration
 from qma_predict.learn.later import later_blocks, passing_texts
+from qma_predict.learn.mixture import mixture_weights, weighted_mean
 from qma_predict.learn.prepare import PlantColumns
 
 
 class CalibratedBlend(ClassifierMixin, _BaseComposition):
-    """The mean of its members' probabilities, calibrated on rows later than those that they learnt from.
+    """The weighted mean of its members' probabilities, calibrated on rows later than those that they learnt from.
 
     Fitting sets apart the newest sixth of the rows, fits the members on the rows before it, and has them score
-    it; likewise the sixth before that, and one more, until 200 defects have been scored by models that knew only
-    older rows (`later_blocks`). Their outcome calibrates the mean (`Calibration`); then the members are fitted
-    again, on all rows. What the later rows say of the mean of the members holds for the same members fitted on
-    more, while a model that does without the newest rows would be older than it needs to be.
+    it; likewise the sixth before that, and one more, until 100 defects have been scored by models that knew only
+    older rows (`later_blocks`). Their outcome weighs the members (`mixture_weights`) and calibrates the mean
+    (`Calibration`); then the members are fitted again, on all rows. What the later rows say of the mean of the members
+    holds for the same members fitted on more, while a model that does without the newest rows would be older than it
+    needs to be.
 
     The order of the rows is used for that alone. The same later rows show which texts come again: a text whose
     categories are mostly new in each later block (a lot, a serial number) is left out, since what was
@@ -61,6 +63,8 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
         Columns of the frame; absent when fitted on an array.
     prepare_ : transformer
     members_ : list of classifiers
+    weights_ : numpy.ndarray, shape (n_members,)
+        Of the members in the mean; their sum is 1.
     calibration_ : Calibration
     is_ranking_ : bool
         Whether there were too few later defects to say that the scores are probabilities.
@@ -138,10 +142,14 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
         count = len(self.members)
         self.prepare_ = prepared[-1][0]
         self.members_ = [model for model, _ in fits[-count:]]
-        means = [np.mean([score for _, score in fits[n * count :][:count]], axis=0) for n in range(len(origins))]
         later = [rows for _, rows in origins]
+        scores = [np.stack([score for _, score in fits[n * count :][:count]]) for n in range(len(origins))]
+        seen = np.concatenate([np.arange(0), *later]).astype(int)
+        self.weights_ = mixture_weights(
+            np.concatenate([np.empty((count, 0)), *scores], axis=1), labels[seen], sample_weight=_some(weight, seen)
+        )
         in_use = [self._raw(frame.iloc[rows]) for rows in later]
-        self._calibrate(means, in_use, later, labels, weight)
+        self._calibrate([weighted_mean(self.weights_, score) for score in scores], in_use, later, labels, weight)
         return self
 
     def predict_proba(self, X: object) -> np.ndarray:
@@ -186,7 +194,7 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
     def _raw(self, X: object) -> np.ndarray:
         check_is_fitted(self, "members_")
         values = self.prepare_.transform(self._known(X))
-        return np.mean([_defect(model, values) for model in self.members_], axis=0)
+        return weighted_mean(self.weights_, [_defect(model, values) for model in self.members_])
 
     def _calibrate(
         self,

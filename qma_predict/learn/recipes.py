@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 
 from sklearn.base import BaseEstimator, is_classifier
-from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.pipeline import Pipeline
 
 from qma_predict.learn.blend import CalibratedBlend
@@ -31,16 +30,17 @@ def make_recipe(name: str = "default", *, random_state: int = 0, **parameters: P
     give the same model, however many there are.
 
     ``default``
-        The mean of one model of each kind: boosted trees that are larger and fewer than those of ``boosted_trees``,
-        ``extra_trees`` and ``logistic``. None is best everywhere, and they err differently: boosted trees find
-        interactions and are too sure with few defects, extra trees are hard to lead astray, a logistic regression
-        sees effects that add up. Their mean is near the best everywhere.
+        The mean of one model of each kind: boosted trees that are larger, fewer and freer than those of
+        ``boosted_trees``, ``extra_trees`` and ``logistic``. None is best everywhere, and they err differently: boosted
+        trees find interactions and are too sure with few defects, extra trees are hard to lead astray, a logistic
+        regression sees effects that add up. Their mean is near the best everywhere; its weights are moved from equal
+        ones as far as later defects show that one of them knows more.
     ``boosted_trees``
         Many small, slow, strongly regularised trees (LightGBM): made for some hundred defects among
         some hundred columns.
     ``extra_trees``
-        Trees split at random (extremely randomised), a third of the columns at a time, so that the few that tell
-        something are found among many that do not: hard to lead astray by noise or few rows.
+        Trees split at random (extremely randomised), a third of the columns at a time but five at least, so that the
+        few that tell something are found among many that do not: hard to lead astray by noise or few rows.
     ``logistic``
         Logistic regression, with an L2 penalty that is chosen in time order: few defects, wide tables, effects
         that add up.
@@ -158,9 +158,9 @@ def _of_classifier(classifier: BaseEstimator, prepare: PlantColumns, random_stat
 
 
 def _boosted_trees(random_state: int) -> BaseEstimator:
-    from lightgbm import LGBMClassifier  # 1.6 s to import
+    from qma_predict.learn.trees import BoostedTrees  # LightGBM takes 1.6 s to import
 
-    return LGBMClassifier(
+    return BoostedTrees(
         n_estimators=400,
         learning_rate=0.02,
         num_leaves=4,
@@ -180,13 +180,16 @@ def _boosted_trees(random_state: int) -> BaseEstimator:
 
 
 def _larger_trees(random_state: int) -> BaseEstimator:
-    size = {"n_estimators": 300, "learning_rate": 0.04, "num_leaves": 16, "colsample_bytree": 0.5}
-    return _boosted_trees(random_state).set_params(**size)
+    size = {"n_estimators": 200, "learning_rate": 0.05, "num_leaves": 16}
+    freedom = {"min_child_samples": 10, "min_child_weight": 0.001, "reg_lambda": 3.0}
+    return _boosted_trees(random_state).set_params(**size, **freedom)
 
 
 def _extra_trees(random_state: int) -> BaseEstimator:
+    from qma_predict.learn.trees import RandomTrees
+
     # one thread: more add up the trees in the order in which they finish, and round differently each time
-    trees = ExtraTreesClassifier(100, min_samples_leaf=2, max_features=0.3, n_jobs=1, random_state=random_state)
+    trees = RandomTrees(100, min_samples_leaf=2, max_features=0.3, n_jobs=1, random_state=random_state)
     return Pipeline([("fill", FilledAndScaled()), ("classify", trees)])
 
 

@@ -88,7 +88,8 @@ def search_space(recipe: BaseEstimator) -> dict[str, Range]:
     parts = {"": recipe} | {f"{name}__": part for name, part in values.items() if isinstance(part, BaseEstimator)}
     space: dict[str, Range] = {}
     for prefix, part in parts.items():
-        known = _KNOWN.get((type(part).__module__.split(".")[0], type(part).__name__), {})
+        kinds = [(kind.__module__.split(".")[0], kind.__name__) for kind in type(part).__mro__]
+        known = next((_KNOWN[kind] for kind in kinds if kind in _KNOWN), {})
         for name, around in known.items():
             if isinstance(values[prefix + name], int | float):
                 space[prefix + name] = around.of(values[prefix + name])

@@ -50,11 +50,13 @@ def test_members_are_fitted_on_all_rows_in_the_end():
     assert (model.later_[:, 1] == y[600:]).all()
 
 
-def test_the_probabilities_of_the_members_are_averaged():
+def test_the_probabilities_of_the_members_are_averaged_by_their_weights():
     X, y = plant()
     model = CalibratedBlend([("as it is", FirstColumn()), ("squared", FirstColumn(power=2.0))]).fit(X, y)
     p = X["press.risk.last"].to_numpy().astype(float)
-    np.testing.assert_allclose(model.predict_proba(X)[:, 1], model.calibration_.apply((p + p**2) / 2), rtol=1e-6)
+    a, b = model.weights_
+    assert a > 0.6 > 0.4 > b  # the first is the true probability
+    np.testing.assert_allclose(model.predict_proba(X)[:, 1], model.calibration_.apply(a * p + b * p**2), rtol=1e-6)
 
 
 def test_weights_reach_members_and_calibration():
