@@ -17,10 +17,10 @@ from sklearn.ensemble import ExtraTreesClassifier
 class BoostedTrees(LGBMClassifier):
     """LightGBM's trees; `colsample_bytree` of the columns each, or ten if that is fewer."""
 
-    def fit(self, X: np.ndarray, y: np.ndarray, **options: Any) -> "BoostedTrees":
+    def fit(self, X: Any, y: Any, *args: Any, **options: Any) -> "BoostedTrees":
         """Fit as `LGBMClassifier` does."""
         with _at_least(self, "colsample_bytree", columns=10, of=X.shape[1]):
-            return super().fit(X, y, **options)
+            return super().fit(X, y, *args, **options)
 
 
 class RandomTrees(ExtraTreesClassifier):
