@@ -113,11 +113,11 @@ def plant_frame(plant: Plant, causes: tuple[str, ...] | None) -> Frame:
     known = y.notna().to_numpy()
     order = np.argsort(plant.flow.ended[:, -1], kind="stable")
     rows = order[known[order]]
-    X = _plant_features(plant).iloc[rows].reset_index(drop=True)
+    X = plant_features(plant).iloc[rows].reset_index(drop=True)
     return X, y.iloc[rows].to_numpy().astype(int)
 
 
-def _plant_features(plant: Plant) -> pd.DataFrame:
+def plant_features(plant: Plant) -> pd.DataFrame:
     tags = plant.tags.assign(valid_from=plant.tags["valid_from"].astype("int64") // 1_000_000)
     product = np.array([item.name for item in PRODUCTS])[plant.flow.product]
     columns: dict[str, object] = {"unit.product": pd.Series(product, dtype="str")}

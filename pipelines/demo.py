@@ -22,7 +22,7 @@ from qma_predict.features.table import feature_table
 from qma_predict.home import Home, open_home
 from qma_predict.learn.training import Training
 from qma_predict.line import Line, load_line
-from qma_predict.publish.model import Model
+from qma_predict.publish.models.model import Model
 from qma_predict.review.performance import compare, published_scores
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from qma_predict.data.ingest import Counts, Ingested
     from qma_predict.data.survey import Survey
     from qma_predict.learn.search import Search
-    from qma_predict.publish.model import Model
+    from qma_predict.publish.models.model import Model
 
 
 def of_ingest(done: "Ingested") -> str:

@@ -10,7 +10,7 @@ from qma_predict.home import open_home
 from qma_predict.learn.dataset import make_dataset
 from qma_predict.learn.search import Search, before_backtest, search
 from qma_predict.line import load_line
-from qma_predict.publish import registry
+from qma_predict.publish.models import registry
 
 
 def look_for_parameters(line: str, home: str, as_of: datetime, minutes: float, trials: int | None) -> Search:

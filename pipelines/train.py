@@ -10,8 +10,8 @@ from qma_predict.home import open_home
 from qma_predict.learn.dataset import make_dataset
 from qma_predict.learn.training import Training, train
 from qma_predict.line import load_line
-from qma_predict.publish import registry
-from qma_predict.publish.model import Model
+from qma_predict.publish.models import registry
+from qma_predict.publish.models.model import Model
 
 
 def learn(line: str, home: str, as_of: datetime) -> tuple[Model, Training]:

@@ -10,6 +10,7 @@
     |-- NotEnoughData      too few units, labels or days for what was asked
     |-- ModelError         no champion, or a model that is not what it was
     |-- PublicationError   a list cannot be published, or a published one is damaged
+    |-- NoList             by the time promised there is no list that can be used
     `-- Leakage            a feature saw what was recorded after its unit's cutoff
 
 Every message says where, what was found, what was expected and what to do. The command line prints it
@@ -69,3 +70,9 @@ class Leakage(QmaError, AssertionError):
     """A feature saw what was recorded after its unit's cutoff; for pytest, a failed assertion."""
 
     exit_code = 10
+
+
+class NoList(QmaError):
+    """By the time promised there is no list that can be used."""
+
+    exit_code = 11

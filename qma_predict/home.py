@@ -21,9 +21,9 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class Home:
-    """Where things lie: `lake/<line>`, `mlflow`, `cards/<line>`, `published/<line>`; and a lock a line for writers.
+    """Where things lie: `lake/<line>`, `mlflow`, `cards/<line>`, `published/<line>`, `desk.db`.
 
-    Make one with `open_home`.
+    Make one with `open_home`. It also has a lock a line for writers.
     """
 
     folder: Path
@@ -44,6 +44,11 @@ class Home:
     def mlflow(self) -> Path:
         """Folder of the MLflow store: `mlflow.db` and `artifacts`."""
         return self.folder / "mlflow"
+
+    @property
+    def desk(self) -> Path:
+        """File of the desk database, unless another one is named."""
+        return self.folder / "desk.db"
 
     @contextmanager
     def writing(self, what: str) -> Iterator[None]:

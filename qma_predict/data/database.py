@@ -26,7 +26,7 @@ PART_ROWS = 100_000
 
 _PACKAGES = {"MySQLdb": "mysqlclient", "cx_Oracle": "oracledb", "psycopg2": "psycopg2-binary"}
 
-_DRIVERS = {"postgresql": "postgresql+psycopg", "oracle": "oracle+oracledb"}
+DRIVERS = {"postgresql": "postgresql+psycopg", "oracle": "oracle+oracledb"}
 """What a URL without a driver means: the one that is maintained, where SQLAlchemy's default is another."""
 
 
@@ -129,12 +129,12 @@ def _asked(source: Source, watermark: Any) -> Iterator[tuple[tuple[str, ...], An
         connection = again(engine.connect)
     except FOREIGN as error:
         raise SourceError(
-            f"{source.place}: cannot be reached: {_reason(error, engine)}. Check the URL, the network and the login."
+            f"{source.place}: cannot be reached: {reason(error, engine)}. Check the URL, the network and the login."
         ) from error
 
     def refused(error: Exception) -> SourceError:
         return SourceError(
-            f"{source.place}: cannot answer the query of {source.table}: {_reason(error, engine)}. Check the query in "
+            f"{source.place}: cannot answer the query of {source.table}: {reason(error, engine)}. Check the query in "
             "line.toml."
         )
 
@@ -161,7 +161,7 @@ def _engine(source: Source) -> "sqlalchemy.Engine":
 
     try:
         url = make_url(str(source.url))
-        url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+        url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
         file = url.database or ":memory:"
         if url.get_backend_name() == "sqlite" and ":memory:" not in file and not file.startswith("file:"):
             url = url.set(database=f"file:{file}", query={**url.query, "mode": "ro", "uri": "true"})
@@ -197,7 +197,7 @@ def _statement(source: Source, watermark: Any) -> "sqlalchemy.TextClause":
     return query.bindparams(bindparam("watermark", watermark))
 
 
-def _reason(error: Exception, engine: "sqlalchemy.Engine") -> str:
+def reason(error: Exception, engine: "sqlalchemy.Engine") -> str:
     """What the database said, in one line, without the password."""
     said = " ".join(str(getattr(error, "orig", None) or error).split()) or type(error).__name__
     password = engine.url.password

@@ -119,6 +119,44 @@ def ingest(line: Line, lake: Lake, *, as_of: datetime, now: datetime) -> Ingeste
     return Ingested(counts, tuple(problem for _, problem in problems), _first_refused(lake, done))
 
 
+def take(
+    lake: Lake, source: Source, identity: str, rows: pd.DataFrame, refused: pd.DataFrame, *, count: int, as_of: datetime
+) -> Counts:
+    """Take rows of a file that were checked elsewhere, as `ingest` takes those of a source's files.
+
+    Stopped anywhere and called again with the same file, nothing is lost and nothing is taken twice; a file that is
+    in the book is a duplicate as a whole.
+
+    Parameters
+    ----------
+    lake : Lake
+        The caller sees to it that one process at a time writes to it.
+    source : Source
+        Table, and path for the books.
+    identity : str
+        Of the file's content and of what its rows were checked against.
+    rows : DataFrame, shape (n_rows, n_columns)
+        The table's columns, `occurred_at` and `recorded_at`, and the place of each: ``row`` and ``column``.
+    refused : DataFrame, shape (n_refused, 4)
+        ``row``, ``column``, ``reason`` and ``content``.
+    count : int
+        Rows of the file; those that are neither taken nor refused are duplicates.
+    as_of : datetime, UTC
+        Our first sight of the rows, as `ingest` has it.
+
+    Raises
+    ------
+    LakeError
+        If the lake is damaged or cannot be written.
+    """
+    book = lake.read("files")
+    if identity in set(book["file_id"]):
+        return Counts(source.table, source.place, count, 0, count, 0)
+    file = _File((source.place, count, 0), identity, count, rows, refused)
+    [(_, counts)] = _write(lake, source, _rules(source, {}), [file], max([pd.Timestamp(as_of), *book["ingested_at"]]))
+    return counts
+
+
 def _first_refused(lake: Lake, done: list[tuple[str, Counts]]) -> tuple[str, ...]:
     """Where and why rows of these files were refused, for the first few."""
     files = [identity for identity, counts in done if counts.quarantined]

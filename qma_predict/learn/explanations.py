@@ -1,7 +1,8 @@
 """Why a unit's risk is what it is: contributions of groups of features, for any model that gives probabilities."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,11 @@ from scipy.special import logit
 
 Predict = Callable[[pd.DataFrame], np.ndarray]
 """Takes features of units, returns P(defect), shape (n_units,)."""
+
+_Mixture = tuple[int, int, Sequence[int] | np.ndarray]
+"""Numbers of a unit and a sibling, and the columns in which the sibling gets the unit's values."""
+
+_Mixed = Callable[[Sequence[_Mixture]], np.ndarray]
 
 REST = "(rest)"
 """The group of all features that the search before the sampling found to matter least."""
@@ -89,6 +95,7 @@ def explain(
     siblings: pd.DataFrame,
     groups: Mapping[str, str] | pd.Series,
     *,
+    among: Mapping[str, Collection[str]] | None = None,
     most: int = 20,
     samples: int = 64,
     random_state: int = 0,
@@ -114,8 +121,11 @@ def explain(
         Units that turned out good, such as those of the same product.
     groups : mapping of str to str
         Group of each feature, see `feature_groups`.
+    among : mapping of str to collection of str, optional
+        By unit_id the groups that may be told apart, such as those in which the unit is unlike its siblings; by
+        default all.
     most : int, default 20
-        How many groups are told apart.
+        How many groups are told apart, a unit.
     samples : int, default 64
         Walks a unit, rounded up to an even number.
     random_state : int, default 0
@@ -140,24 +150,70 @@ def explain(
     for place, name in enumerate(units.columns):
         of_group.setdefault(str(groups[name]), []).append(place)
     siblings = siblings[units.columns]
-    baseline = float(_log_odds(predict, siblings).mean())
+    before, after = _log_odds(predict, siblings), _log_odds(predict, units)
+    mixed = partial(_mixed, predict, units, siblings)
     rng = np.random.default_rng(random_state)
+    allowed = [[name for name in of_group if among is None or name in among[one]] for one in units.index]
+    told = _told_apart(mixed, before, after, of_group, allowed, most, rng)
     rows, totals = [], []
-    for unit_id, score in zip(units.index, _log_odds(predict, units), strict=True):
-        unit = units.loc[[unit_id]]
-        told = _told_apart(predict, unit, siblings, of_group, most, rng)
-        steps = _walks(predict, unit, siblings, list(told.values()), (samples + 1) // 2, rng)
+    walked = _walks(mixed, len(siblings), [list(each.values()) for each in told], (samples + 1) // 2, rng)
+    for unit_id, score, names, steps in zip(units.index, after, told, walked, strict=True):
         # a pair of opposite walks is one observation
-        errors = steps.std(axis=0, ddof=1) / np.sqrt(len(steps)) if len(steps) > 1 else np.full(len(told), np.nan)
+        errors = steps.std(axis=0, ddof=1) / np.sqrt(len(steps)) if len(steps) > 1 else np.full(len(names), np.nan)
         rows.append(
             pd.DataFrame(
-                {"unit_id": unit_id, "group": list(told), "contribution": steps.mean(axis=0), "error": errors}
+                {"unit_id": unit_id, "group": list(names), "contribution": steps.mean(axis=0), "error": errors}
             ).sort_values("contribution", ascending=False, key=np.abs, kind="stable")
         )
         sums = steps.sum(axis=1)
         error = sums.std(ddof=1) / np.sqrt(len(sums)) if len(sums) > 1 else np.nan
-        totals.append({"unit_id": unit_id, "score": score, "baseline": baseline, "error": error})
+        totals.append({"unit_id": unit_id, "score": score, "baseline": float(before.mean()), "error": error})
     return Explanation(pd.concat(rows, ignore_index=True), pd.DataFrame(totals).set_index("unit_id"))
+
+
+def moves(
+    predict: Predict,
+    units: pd.DataFrame,
+    siblings: pd.DataFrame,
+    groups: Mapping[str, str] | pd.Series,
+    asked: Sequence[tuple[str, str, Sequence[int] | np.ndarray]],
+) -> np.ndarray:
+    """By how much a group of features alone moves a unit's log-odds: a cheap check of what `explain` found.
+
+    The mean, over some siblings, of the first and of the last step of a walk as in `explain`: towards the unit's
+    values with all else the sibling's, and with all else the unit's.
+
+    Parameters
+    ----------
+    predict, units, siblings, groups
+        As for `explain`.
+    asked : sequence of (str, str, sequence of int)
+        A unit_id, a group, and the positions of the siblings to compare with, as many for each.
+
+    Returns
+    -------
+    ndarray of float, shape (n_asked,)
+
+    Examples
+    --------
+    >>> X = pd.DataFrame({"a": [0.0, 2.0], "b": [0.0, 1.0]}, index=["sibling", "unit"])
+    >>> risk = lambda X: 1 / (1 + np.exp(-X["a"].to_numpy()))
+    >>> asked = [("unit", "a", [0]), ("unit", "b", [0])]
+    >>> moves(risk, X.loc[["unit"]], X.loc[["sibling"]], {"a": "a", "b": "b"}, asked).round(3)
+    array([2., 0.])
+    """
+    number = {unit_id: place for place, unit_id in enumerate(units.index)}
+    member = np.array([str(groups[name]) for name in units.columns])
+    everything = np.arange(len(member))
+    own = {group: np.flatnonzero(member == group) for _unit, group, _siblings in asked}
+    plan: list[_Mixture] = [
+        (number[unit_id], row, columns)
+        for unit_id, group, chosen in asked
+        for row in chosen
+        for columns in (everything[:0], own[group], np.setdiff1d(everything, own[group]), everything)
+    ]
+    start, towards, back, end = _mixed(predict, units, siblings[units.columns], plan).reshape(-1, 4).T
+    return ((towards - start + end - back) / 2).reshape(len(asked), -1).mean(axis=1)
 
 
 def partial_dependence(
@@ -210,72 +266,77 @@ def _log_odds(predict: Predict, X: pd.DataFrame) -> np.ndarray:
 
 
 def _told_apart(
-    predict: Predict,
-    unit: pd.DataFrame,
-    siblings: pd.DataFrame,
-    of_group: Mapping[str, list[int]],
+    mixed: _Mixed,
+    before: np.ndarray,
+    after: np.ndarray,
+    of_group: dict[str, list[int]],
+    allowed: list[list[str]],
     most: int,
     rng: np.random.Generator,
-) -> dict[str, list[int]]:
-    """The groups that move this unit most, each with the places of its columns, and the others as one."""
-    if len(of_group) <= most + 1:
-        return dict(of_group)
-    some = siblings.iloc[rng.choice(len(siblings), min(4, len(siblings)), replace=False)]
-    many = list(of_group.values())
-    towards = _mixed([(row, places) for row in range(len(some)) for places in many], unit, some)
-    away = [place for places in many for place in places]
-    back = _mixed(
-        [(row, [place for place in away if place not in set(places)]) for row in range(len(some)) for places in many],
-        unit,
-        some,
-    )
-    start = _log_odds(predict, some).repeat(len(many))
-    moved = np.abs(_log_odds(predict, towards) - start) + np.abs(_log_odds(predict, unit) - _log_odds(predict, back))
-    order = np.argsort(-moved.reshape(len(some), -1).mean(axis=0), kind="stable")
-    names = list(of_group)
-    told = {names[place]: of_group[names[place]] for place in sorted(order[:most])}
-    told[REST] = [column for place in sorted(order[most:]) for column in of_group[names[place]]]
+) -> list[dict[str, list[int]]]:
+    """By unit, those of the allowed groups that move it most, each with its columns, and all others as one."""
+    some = rng.choice(len(before), min(4, len(before)), replace=False)
+    everything = np.arange(sum(map(len, of_group.values())))
+    others = {name: np.setdiff1d(everything, places) for name, places in of_group.items()}
+    tried = [names if len(names) > most and len(of_group) > most + 1 else [] for names in allowed]
+    towards = [(u, row, of_group[name]) for u, names in enumerate(tried) for row in some for name in names]
+    back = [(u, row, others[name]) for u, names in enumerate(tried) for row in some for name in names]
+    start = np.array([before[row] for _unit, row, _places in towards])
+    end = np.array([after[unit] for unit, _row, _places in back])
+    there, again = np.split(mixed([*towards, *back]), 2)
+    moved = np.abs(there - start) + np.abs(end - again)
+    told, done = [], 0
+    for asked, names in zip(tried, allowed, strict=True):
+        size = len(some) * len(asked)
+        order = np.argsort(-moved[done : done + size].reshape(len(some), -1).mean(axis=0), kind="stable")
+        kept = [asked[place] for place in sorted(order[:most])] if asked else names
+        done += size
+        told.append({name: of_group[name] for name in kept})
+        if rest := [place for name, places in of_group.items() if name not in told[-1] for place in places]:
+            told[-1][REST] = rest
     return told
 
 
 def _walks(
-    predict: Predict,
-    unit: pd.DataFrame,
-    siblings: pd.DataFrame,
-    groups: Sequence[list[int]],
-    pairs: int,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Steps of each group, the mean of two opposite walks, shape (pairs, n_groups)."""
-    cards = np.concatenate([rng.permutation(len(siblings)) for _ in range(-(-pairs // len(siblings)))])[:pairs]
-    orders = [rng.permutation(len(groups)) for _ in range(pairs)]
-    plan: list[tuple[int, list[int]]] = []
-    walks = []
-    for number, order in enumerate(orders):
-        for direction in (order, order[::-1]):
-            taken: list[int] = []
-            plan.append((number, []))
-            for group in direction:
-                taken = taken + groups[group]
-                plan.append((number, taken))
-            walks.append(direction)
-    values = _log_odds(predict, _mixed(plan, unit, siblings.iloc[cards])).reshape(len(walks), -1)
-    steps = np.empty((len(walks), len(groups)))
-    for row, direction in enumerate(walks):
-        steps[row, direction] = np.diff(values[row])
-    return steps.reshape(pairs, 2, len(groups)).mean(axis=1)
+    mixed: _Mixed, siblings: int, groups: Sequence[Sequence[list[int]]], pairs: int, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """By unit, steps of each of its groups, the mean of two opposite walks: shape (pairs, n_groups)."""
+    plan: list[_Mixture] = []
+    orders = []
+    for unit, own in enumerate(groups):
+        cards = np.concatenate([rng.permutation(siblings) for _ in range(-(-pairs // siblings))])[:pairs]
+        for card in cards:
+            order = rng.permutation(len(own))
+            for direction in (order, order[::-1]):
+                taken: list[int] = []
+                plan.append((unit, card, taken))
+                for group in direction:
+                    taken = taken + own[group]
+                    plan.append((unit, card, taken))
+                orders.append(direction)
+    values, at = mixed(plan), 0
+    walked = []
+    for number, own in enumerate(groups):
+        steps = np.empty((2 * pairs, len(own)))
+        for row, direction in enumerate(orders[2 * pairs * number : 2 * pairs * (number + 1)]):
+            steps[row, direction] = np.diff(values[at : at + len(own) + 1])
+            at += len(own) + 1
+        walked.append(steps.reshape(pairs, 2, len(own)).mean(axis=1))
+    return walked
 
 
-def _mixed(plan: Sequence[tuple[int, list[int]]], unit: pd.DataFrame, siblings: pd.DataFrame) -> pd.DataFrame:
-    """A row for each entry of a plan: the sibling of that number, with the unit's values in these columns."""
-    number = np.array([row for row, _ in plan])
-    own = np.zeros((len(plan), unit.shape[1]), dtype=bool)
-    for row, (_, places) in enumerate(plan):
-        own[row, places] = True
-    base = siblings.iloc[number].reset_index(drop=True)
-    columns = {}
-    for place, name in enumerate(unit.columns):
-        values = base[name].to_numpy(copy=True)
-        values[own[:, place]] = unit[name].to_numpy()[0]
-        columns[name] = pd.Series(values).astype(siblings[name].dtype)
-    return pd.DataFrame(columns)
+def _mixed(predict: Predict, units: pd.DataFrame, siblings: pd.DataFrame, plan: Sequence[_Mixture]) -> np.ndarray:
+    """Log-odds of each entry of a plan: the sibling of that number, with the unit's values in these columns."""
+    both, found = pd.concat([siblings, units]), [np.empty(0)]
+    for at in range(0, len(plan), _ROWS_AT_ONCE):
+        some = plan[at : at + _ROWS_AT_ONCE]
+        own = np.zeros((len(some), units.shape[1]), dtype=bool)
+        for row, (_unit, _sibling, places) in enumerate(some):
+            own[row, places] = True
+        unit, sibling = (np.array([one[place] for one in some]) for place in (0, 1))
+        columns = {
+            name: both[name].array.take(np.where(own[:, place], len(siblings) + unit, sibling))
+            for place, name in enumerate(units.columns)
+        }
+        found.append(_log_odds(predict, pd.DataFrame(columns)))
+    return np.concatenate(found)

@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from qma_predict.learn.blend import CalibratedBlend
 from qma_predict.learn.logistic import RidgeInTime
 from qma_predict.learn.prepare import FilledAndScaled, PlantColumns
+from qma_predict.learn.trees import BoostedTrees, RandomTrees
 
 RECIPES = ("default", "boosted_trees", "extra_trees", "logistic")
 
@@ -99,7 +100,7 @@ def _with_own_values(name: str, random_state: int) -> BaseEstimator:
         ]
         return CalibratedBlend(members, prepare, n_jobs=-1)
     if name == "boosted_trees":
-        return CalibratedBlend([(name, _boosted_trees(random_state))], prepare, n_jobs=-1)
+        return CalibratedBlend([(name, BoostedTrees(random_state=random_state))], prepare, n_jobs=-1)
     if name == "extra_trees":
         return CalibratedBlend([(name, _extra_trees(random_state))], prepare, n_jobs=-1)
     if name == "logistic":
@@ -157,37 +158,19 @@ def _of_classifier(classifier: BaseEstimator, prepare: PlantColumns, random_stat
     return CalibratedBlend([(name, classifier)], prepare, n_jobs=-1)
 
 
-def _boosted_trees(random_state: int) -> BaseEstimator:
-    from qma_predict.learn.trees import BoostedTrees  # LightGBM takes 1.6 s to import
-
+def _larger_trees(random_state: int) -> BaseEstimator:
     return BoostedTrees(
-        n_estimators=400,
-        learning_rate=0.02,
-        num_leaves=4,
-        colsample_bytree=0.3,
-        min_child_samples=20,
-        min_child_weight=1.0,  # without it a leaf of sure goods, however many, is split on noise
-        subsample=0.8,
-        subsample_freq=1,
-        reg_lambda=10.0,
-        max_bin=127,
-        deterministic=True,
-        force_row_wise=True,  # else the choice of layout, and so the rounding, depends on timing
-        n_jobs=1,  # two threads halve the time on an idle machine, and take 50 times as long on a busy one
+        n_estimators=200,
+        learning_rate=0.05,
+        num_leaves=16,
+        min_child_samples=10,
+        min_child_weight=0.001,
+        reg_lambda=3.0,
         random_state=random_state,
-        verbosity=-1,
     )
 
 
-def _larger_trees(random_state: int) -> BaseEstimator:
-    size = {"n_estimators": 200, "learning_rate": 0.05, "num_leaves": 16}
-    freedom = {"min_child_samples": 10, "min_child_weight": 0.001, "reg_lambda": 3.0}
-    return _boosted_trees(random_state).set_params(**size, **freedom)
-
-
 def _extra_trees(random_state: int) -> BaseEstimator:
-    from qma_predict.learn.trees import RandomTrees
-
     # one thread: more add up the trees in the order in which they finish, and round differently each time
     trees = RandomTrees(100, min_samples_leaf=2, max_features=0.3, n_jobs=1, random_state=random_state)
     return Pipeline([("fill", FilledAndScaled()), ("classify", trees)])

@@ -46,12 +46,14 @@ class _Around:
 _LEAF = _Around(4, 1, 500, whole=True)
 _RATE = _Around(4, 0.001, 1.0)  # times the number of trees: how far boosting goes
 _LEAVES = _Around(4, 2, 255, whole=True)  # how many features act together
+_BOOSTED = {"learning_rate": _RATE, "num_leaves": _LEAVES, "min_child_samples": _LEAF}
 _FOREST = {"min_samples_leaf": _Around(16, 1, 500, whole=True)}
 
 _KNOWN: Mapping[tuple[str, str], Mapping[str, _Around]] = {
     ("qma_predict", "CalibratedBlend"): {"strength": _Around(4, 1.0, 1000.0)},  # how far calibration is trusted
     ("qma_predict", "RidgeInTime"): {},  # chooses its penalty itself, in time order, at each fit
-    ("lightgbm", "LGBMClassifier"): {"learning_rate": _RATE, "num_leaves": _LEAVES, "min_child_samples": _LEAF},
+    ("qma_predict", "BoostedTrees"): _BOOSTED,
+    ("lightgbm", "LGBMClassifier"): _BOOSTED,
     ("sklearn", "ExtraTreesClassifier"): _FOREST,
     ("sklearn", "RandomForestClassifier"): _FOREST,
     ("sklearn", "HistGradientBoostingClassifier"): {

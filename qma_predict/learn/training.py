@@ -17,6 +17,7 @@ from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.label_quality import LabelQuality, label_quality
 from qma_predict.learn.over_all import over_all_units
 from qma_predict.learn.practice import Practice, compare_with_practice, reasons
+from qma_predict.learn.promise import CHANCE_ALONE, PromiseSpread, promise_spread
 from qma_predict.learn.recipes import make_recipe
 from qma_predict.learn.risk_model import RiskModel
 from qma_predict.learn.sentinel import find_leaks
@@ -86,6 +87,13 @@ class Training:
     def ranges(self) -> RiskRanges:
         """Range of the risk by the winner's score; without points where scores are a ranking."""
         return NO_RANGES if self.ranking else risk_ranges(self.backtest, self.winner, self.weight_of(self.winner))
+
+    @property
+    def spread(self) -> PromiseSpread:
+        """How far the winner's probabilities are off together in a night; chance alone where they are a ranking."""
+        if self.ranking:
+            return CHANCE_ALONE
+        return promise_spread(self.backtest, self.winner, self.backtest.capacity, self.weight_of(self.winner))
 
     def weight_of(self, contestant: str) -> pd.Series | None:
         """Weights of the units that a contestant was fitted with; None if with equal ones."""

@@ -5,16 +5,16 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from qma_predict.line.kinds import (
-    Amount,
     ColumnNames,
     Count,
     Duration,
     Encoding,
     Name,
     Names,
+    Part,
     Pattern,
     Period,
     Rule,
@@ -22,11 +22,11 @@ from qma_predict.line.kinds import (
     Some,
     Text,
     TimeFormat,
-    TimeOfDay,
     Unit,
     Zone,
     zones,
 )
+from qma_predict.line.policy import Costs, Messages, RiskList
 
 TableName = Literal["units", "visits", "readings", "tags", "materials", "events", "inspections", "agreement", "answers"]
 
@@ -40,18 +40,14 @@ def without_password(url: str) -> str:
     return re.sub(r"(?i)([?&;](?:password|passwd|pwd|secret|token|odbc_connect)=)[^&;]*", r"\1***", hidden)
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PredictionPoint(_Part):
+class PredictionPoint(Part):
     """The moment at which a unit is judged: it leaves `after`, plus `grace` for late rows."""
 
     after: Text
     grace: Duration
 
 
-class Gate(_Part):
+class Gate(Part):
     """The inspection that decides, the characteristics that count there, and how long a label is waited for.
 
     Attributes
@@ -69,21 +65,14 @@ class Gate(_Part):
     disputed: tuple[Text, ...] = ()
 
 
-class Candidates(_Part):
+class Candidates(Part):
     """Which units a night may list: those younger than `max_age` that have not reached a `leave_at` station."""
 
     max_age: Period
     leave_at: tuple[Text, ...] = ()
 
 
-class RiskList(_Part):
-    """When the list is made (`as_of`, local time of the business date) and how many units can be checked."""
-
-    as_of: TimeOfDay
-    capacity: Count = Field(ge=1)
-
-
-class Learning(_Part):
+class Learning(Part):
     """What is learned from, and how.
 
     Attributes
@@ -111,21 +100,7 @@ class Learning(_Part):
     seed: Count = Field(default=0, ge=0)
 
 
-class Costs(_Part):
-    """What an escaped defect, a check, and beside it a good unit that was stopped for it cost, in one currency."""
-
-    escape: Amount | None = None
-    inspection: Amount | None = None
-    false_alarm: Amount = 0.0
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if (self.escape is None) != (self.inspection is None):
-            raise ValueError("expected both or none of escape and inspection")
-        return self
-
-
-class Source(_Part):
+class Source(Part):
     """Where rows of one table come from, and how the plant's habits map to ours.
 
     Either files (`path`), or a database (`url` and `query`).
@@ -222,7 +197,7 @@ class Source(_Part):
         return without_password(self.path or str(self.url))
 
 
-class Line(_Part):
+class Line(Part):
     """A line of a plant, as its `line.toml` defines it.
 
     Attributes
@@ -244,6 +219,7 @@ class Line(_Part):
     list: RiskList
     learning: Learning = Learning()
     costs: Costs = Costs()
+    messages: Messages = Messages()
     sources: Annotated[tuple[Source, ...], Some]
     _digest: str = PrivateAttr(default="")
     _file: str = PrivateAttr(default="line.toml")
@@ -267,13 +243,12 @@ class Line(_Part):
             wrong.append(f"candidates.leave_at: found {', '.join(both)}, expected stations that are not on the route")
         if both := sorted(set(self.gate.void) & set(self.gate.disputed)):
             wrong.append(f"gate: void and disputed both name {', '.join(both)}, expected one of them")
+        texts = {f"messages.to[{index}]": url for index, url in enumerate(self.messages.to)}
         for index, source in enumerate(self.sources):
-            for key in ("path", "url", "query"):
-                unlisted = sorted(set(VARIABLE.findall(getattr(source, key) or "")) - set(self.variables))
-                wrong += [
-                    f"sources[{index}].{key}: found ${{{name}}}, expected a name listed in variables"
-                    for name in unlisted
-                ]
+            texts |= {f"sources[{index}].{key}": getattr(source, key) or "" for key in ("path", "url", "query")}
+        for key, text in texts.items():
+            unlisted = sorted(set(VARIABLE.findall(text)) - set(self.variables))
+            wrong += [f"{key}: found ${{{name}}}, expected a name listed in variables" for name in unlisted]
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
@@ -296,6 +271,11 @@ class Line(_Part):
         """
         local = datetime.combine(business_date, self.list.as_of, ZoneInfo(self.timezone))
         return local.astimezone(UTC)
+
+    def promised_by(self, business_date: date) -> datetime:
+        """Moment [UTC] by which the list of a business date is promised; clock changes as for `as_of`."""
+        day = business_date if self.list.by > self.list.as_of else business_date + timedelta(days=1)
+        return datetime.combine(day, self.list.by, ZoneInfo(self.timezone)).astimezone(UTC)
 
     def current_business_date(self, now: datetime) -> date:
         """Business date whose list is the newest that can be made at `now` [UTC]."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import time
 from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -44,8 +44,11 @@ def load_line(line: str | Path, environ: Mapping[str, str] | None = None) -> Lin
     try:
         parsed = Line.model_validate(data)
     except ValidationError as error:
-        raise _all_wrong(file, [_explain(item) for item in error.errors(include_url=False)]) from error
-    resolved = parsed.model_copy(update={"sources": _resolve(file, parsed, os.environ if environ is None else environ)})
+        wrong = [one for one in error.errors(include_url=False) if one["type"] != _FOLLOWS]
+        raise _all_wrong(file, [_explain(one) for one in wrong]) from error
+    environ = os.environ if environ is None else environ
+    told = parsed.messages.model_copy(update={"to": _addresses(parsed.messages.to, environ)})
+    resolved = parsed.model_copy(update={"sources": _resolve(file, parsed, environ), "messages": told})
     resolved._digest = hashlib.sha256(text).hexdigest()
     resolved._file = str(file)
     return resolved
@@ -95,9 +98,17 @@ def _resolve(file: Path, line: Line, environ: Mapping[str, str]) -> tuple[Source
     return tuple(resolved(source) for source in line.sources)
 
 
+def _addresses(urls: tuple[str, ...], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Addresses with their variables replaced; one that is not set stays: for want of it no list may be missing."""
+    return tuple(VARIABLE.sub(lambda found: environ.get(found[1]) or found[0], url) for url in urls)
+
+
 def _all_wrong(file: Path, problems: list[str]) -> LineError:
     return LineError("\n".join([f"{file}:", *(f"  {line}" for problem in problems for line in problem.split("\n"))]))
 
+
+_FOLLOWS = "default_factory_not_called"
+"""A default that is made from a value which is wrong; that one is told."""
 
 _EXPECTED = {
     "tuple_type": "a list",
@@ -114,7 +125,7 @@ def _explain(error: Any) -> str:
     location, kind = error["loc"], error["type"]
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     if kind == "extra_forbidden":
-        known = _fields_at(location[:-1])
+        known = list(_kind_at(location[:-1]).model_fields)
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.0)
         return f"{where}: unknown key. The nearest known key is {near[0]!r}; known are {', '.join(known)}."
     if kind == "missing":
@@ -124,7 +135,7 @@ def _explain(error: Any) -> str:
         expected = f"expected {_EXPECTED[kind]}"
     if kind == "value_error" and not location:  # of the whole line, with its keys already
         return expected
-    if kind == "value_error" and location[:-1] == ("sources",):  # of a whole one
+    if kind == "value_error" and hasattr(_kind_at(location), "model_fields"):  # of a whole section
         return f"{where}: {expected}."
     return f"{where}: found {_as_toml(error['input'])}, {expected}."
 
@@ -135,10 +146,14 @@ def _as_toml(value: object) -> str:
     return str(value).lower() if isinstance(value, bool | time) else repr(value)
 
 
-def _fields_at(location: tuple[str | int, ...]) -> list[str]:
-    model: type[BaseModel] = Line
+def _kind_at(location: tuple[str | int, ...]) -> Any:
+    """What is expected there: a section's class, or the type of a value."""
+    kind: Any = Line
     for part in location:
-        if isinstance(part, str):
-            kind = model.model_fields[part].annotation
-            model = Source if part == "sources" else kind  # type: ignore[assignment]  # a nested model's class
-    return list(model.model_fields)
+        # a key of a section, or one of a tuple or dict of sections
+        kind = kind.model_fields[part].annotation if hasattr(kind, "model_fields") else _section(kind)
+    return kind
+
+
+def _section(kind: Any) -> type[BaseModel] | None:
+    return next((one for one in get_args(kind) if hasattr(one, "model_fields")), None)

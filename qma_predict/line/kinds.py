@@ -6,7 +6,7 @@ from functools import cache
 from typing import Annotated, TypeVar
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from qma_predict.line.measures import is_unit
 
@@ -143,5 +143,12 @@ Separator = Annotated[str, AfterValidator(_separator)]
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(strict=True)]
 Amount = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Minutes = Annotated[float, Field(strict=True, ge=0.01, allow_inf_nan=False)]
 Some = AfterValidator(_some)
 Names = Annotated[tuple[Text, ...], Some, AfterValidator(_distinct)]
+
+
+class Part(BaseModel):
+    """A section of a `line.toml`: it is not changed, and a key that it does not know is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,10 +1,12 @@
 """A night: what was known at its moment, scored by the champion, as the files of a list.
 
-The list is a function of the pinned tables, the line and the model alone: made again, it is the same to the byte.
+The list is a function of the pinned tables, the line, the model and the lists before it: made again, it is the same to
+the byte.
 """
 
+import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -13,15 +15,22 @@ import pandas as pd
 
 from qma_predict.data.lake import History
 from qma_predict.errors import ModelError
+from qma_predict.features.conditions import conditions
+from qma_predict.features.units import feature_units
+from qma_predict.learn.reference import Reference
 from qma_predict.line import Line
-from qma_predict.publish import page, risk_list
-from qma_predict.publish.model import Model
+from qma_predict.publish import risk_list
+from qma_predict.publish.issues.blast_radius import with_places
+from qma_predict.publish.issues.find import Issue, find_issues, recent, why_none
+from qma_predict.publish.models.model import Model
+from qma_predict.publish.pages import check_sheet, page, workbook
+from qma_predict.publish.pages.facts import Facts
+from qma_predict.publish.pages.rows import issues_of
+from qma_predict.publish.pages.words import Moments
+from qma_predict.publish.policy.select import one_more_hour, select
+from qma_predict.publish.reasons.because import because
 from qma_predict.publish.scoring import score_candidates
-
-STALE = timedelta(hours=24)
-"""Data is called stale when nothing was recorded in a table of the process for so long before the night."""
-
-PROCESS_TABLES = ("visits", "readings")
+from qma_predict.publish.state import cautions, state_of
 
 
 @dataclass(frozen=True)
@@ -32,8 +41,31 @@ class Night:
     facts: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """What became of the lists before this one.
+
+    Attributes
+    ----------
+    promises : DataFrame, one row an earlier list, newest first
+        ``business_date``, ``promised``, ``low``, ``high``, ``listed``, ``checked``, ``found``, ``pending``,
+        ``not_checked``, ``verdict`` and ``reason``.
+    scores : DataFrame
+        ``unit_id``, ``night`` (business date) and ``score`` that each unit had on its first night.
+    """
+
+    promises: pd.DataFrame
+    scores: pd.DataFrame
+
+
 def make_night(
-    history: History, line: Line, business_date: date, model: Model, predict: Callable[[pd.DataFrame], np.ndarray]
+    history: History,
+    line: Line,
+    business_date: date,
+    model: Model,
+    predict: Callable[[pd.DataFrame], np.ndarray],
+    reference: Reference,
+    earlier: Earlier,
 ) -> Night:
     """Score the candidates of a business date and lay out its list.
 
@@ -47,6 +79,9 @@ def make_night(
         Whose `as_of` is not after the night's.
     predict : callable
         The loaded model: P(defect), shape (n_units,), for a feature table.
+    reference : Reference
+        Of the same model.
+    earlier : Earlier
 
     Raises
     ------
@@ -59,37 +94,105 @@ def make_night(
             f"{model.as_of:%Y-%m-%d %H:%M} UTC, after the list's {history.as_of:%Y-%m-%d %H:%M} UTC. "
             f"Train one that knows no more than the list may: qma train {line.name} --date {business_date}"
         )
-    candidates = score_candidates(history, line, predict)
-    ranked = risk_list.rank(candidates, capacity=line.list.capacity, ranges=model.ranges)
+    list_id = f"{line.name}-{business_date.isoformat()}"
+    candidates, X = score_candidates(history, line, predict)
+    ranked = select(candidates, line, list_id=list_id, ranges=model.ranges, ranking=bool(model.ranking))
+    caution = cautions(X, reference.siblings).reindex(ranked["unit_id"])
+    ranked = ranked.assign(check=", ".join(line.gate.characteristics), caution=caution.to_numpy())
     unscored = risk_list.not_scored(candidates)
-    facts = _facts(history, line, business_date, model, ranked)
-    table = risk_list.table(ranked, unscored, list_id=facts.list_id, ranking=bool(model.ranking))
+    moments = Moments(line.timezone, business_date, history.as_of.to_pydatetime())
+    issues, none_because = _issues(history, line, business_date, model, ranked, X, reference, earlier)
+    told = ranked.loc[ranked["listed"], "unit_id"].head(page.LONGEST_PAGE).tolist()
+    reasons = because(
+        predict,
+        reference,
+        X,
+        told,
+        candidates,
+        tags=history.all_versions("tags").to_pandas(),
+        units=feature_units(history, line, list(X.columns)),
+        line=line,
+        moments=moments,
+        simple_rule=not model.is_recipe,
+    )
+    facts = _facts(history, line, business_date, model, ranked, X, reference, earlier)
+    facts = replace(facts, no_issues_because=none_because)
+    ranked = ranked.assign(
+        because=ranked["unit_id"].map(reasons["because"]), issues=ranked["unit_id"].map(issues_of(issues))
+    )
+    table = risk_list.table(ranked, unscored, list_id=list_id, ranking=bool(model.ranking))
+    shown: dict[str, Any] = {"issues": issues, "because": reasons, "promises": earlier.promises}
     contents = {
-        "risk_list.html": page.render(facts, ranked, unscored).encode(),
+        "risk_list.html": page.render(facts, ranked, unscored, **shown).encode(),
+        "check_sheet.html": check_sheet.render(facts, ranked).encode(),
+        "risk_list.xlsx": workbook.render(facts, ranked, unscored, **shown),
         "risk_list.csv": risk_list.to_csv(table),
         "scores.parquet": risk_list.to_parquet(table),
     }
     pinned = {
         "line_digest": line.digest,
         "lake_versions": dict(history.versions),
-        "model": asdict(model) | {"as_of": model.as_of.isoformat()},
+        "model": asdict(model) | {"as_of": model.as_of},
+        "promise_spread": asdict(model.spread),
         "candidates": len(candidates),
         "listed": int(ranked["listed"].sum()),
         "not_scored": len(unscored),
+        "issues": [asdict(issue) for issue in issues],
+        "promises": earlier.promises.astype(object).where(earlier.promises.notna(), None).to_dict("records"),
     }
-    return Night(contents, _plain(asdict(facts)) | pinned)
+    return Night(contents, _plain(asdict(facts) | pinned))
 
 
-def _facts(history: History, line: Line, business_date: date, model: Model, ranked: pd.DataFrame) -> page.Facts:
+def _issues(
+    history: History,
+    line: Line,
+    business_date: date,
+    model: Model,
+    ranked: pd.DataFrame,
+    X: pd.DataFrame,
+    reference: Reference,
+    earlier: Earlier,
+) -> tuple[tuple[Issue, ...], str]:
+    """What candidates have in common that puts them at risk, and else why none can be told."""
+    if model.ranking:
+        return (), "scores are a ranking, which says nothing of how much risk a group has"
+    past = pd.concat([reference.past, earlier.scores], ignore_index=True)
+    past = recent(past.drop_duplicates("unit_id", keep="last"), business_date)
+    if reason := why_none(past, business_date):
+        return (), reason
+    known = conditions(history, [*ranked["unit_id"], *past["unit_id"]], line)
+    issues = find_issues(
+        ranked,
+        known,
+        past,
+        line,
+        business_date,
+        features=X,
+        siblings=reference.siblings,
+        units_of_measure=feature_units(history, line, list(X.columns)),
+    )
+    return with_places(issues, history, line), ""
+
+
+def _facts(
+    history: History,
+    line: Line,
+    business_date: date,
+    model: Model,
+    ranked: pd.DataFrame,
+    X: pd.DataFrame,
+    reference: Reference,
+    earlier: Earlier,
+) -> Facts:
     listed = ranked.loc[ranked["listed"], "score"]
-    found = None if model.ranking else risk_list.expected_found(listed)  # counts follow from probabilities only
-    at_random = risk_list.random_would_find(ranked["score"], checks=len(listed))
+    found = None if model.ranking else model.spread.interval(listed)  # counts follow from probabilities only
     tables: list[str] = sorted({source.table for source in line.sources})
     fresh = {table: _newest(history, table) for table in tables}
-    reasons = [*_model_reasons(model), *_stale(history, fresh), *_problems(history)]
-    state = "BASELINE" if not model.is_recipe else "DEGRADED" if reasons else "OK"
+    state, reasons = state_of(
+        history, line, model, fresh=fresh, X=X, siblings=reference.siblings, promises=earlier.promises
+    )
     times = [moment for moment in fresh.values() if moment is not None]
-    return page.Facts(
+    return Facts(
         plant=line.plant,
         line=line.title,
         business_date=business_date,
@@ -98,18 +201,21 @@ def _facts(history: History, line: Line, business_date: date, model: Model, rank
         timezone=line.timezone,
         list_id=f"{line.name}-{business_date.isoformat()}",
         state=state,
-        state_reasons=tuple(reasons),
+        state_reasons=reasons,
         data_until=max(times, default=None),
         sources=len(line.sources),
         model=model.contestant,
         model_version=model.version,
         trained_until=model.as_of,
-        capacity=line.list.capacity,
+        capacity=None if line.list.minutes else line.list.capacity,
+        minutes=line.list.minutes,
         base_rate=model.base_rate,
         expected=found and found.expected,
         low=found and found.low,
         high=found and found.high,
-        random_found=None if model.ranking else at_random,
+        random_found=None if model.ranking else risk_list.random_would_find(ranked["score"], checks=len(listed)),
+        more_hour=None if model.ranking else one_more_hour(ranked, line).expected,
+        ahead=int((ranked.loc[ranked["listed"], "station"] != line.gate.name).sum()),
         ranking=model.ranking,
     )
 
@@ -119,33 +225,14 @@ def _newest(history: History, table: str) -> datetime | None:
     return None if pd.isna(newest) else pd.Timestamp(newest).to_pydatetime().astimezone(UTC)
 
 
-def _model_reasons(model: Model) -> list[str]:
-    return [] if model.is_recipe else [f"no model was shown to be better than the simple rule: {model.finding}"]
-
-
-def _stale(history: History, fresh: dict[str, datetime | None]) -> list[str]:
-    reasons = []
-    for table in PROCESS_TABLES:
-        if table not in fresh:
-            continue  # the line has no such source
-        newest = fresh[table]
-        if newest is None:
-            reasons.append(f"no {table} are known")
-        elif history.as_of - newest > STALE:
-            reasons.append(f"no {table} were recorded in the {STALE.total_seconds() / 3600:.0f} hours before the list")
-    return reasons
-
-
-def _problems(history: History) -> list[str]:
-    """Sources and files that the night's own ingest could not read."""
-    problems = history.tables["problems"]
-    recent = problems.filter(
-        problems.ingested_at <= history.as_of.to_pydatetime(),
-        problems.ingested_at > (history.as_of - STALE).to_pydatetime(),
-    )
-    return sorted(set(recent.to_pandas()["problem"]))
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Values as JSON has them: moments and dates as ISO text."""
-    return {key: value.isoformat() if isinstance(value, date) else value for key, value in values.items()}
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: moments and dates as ISO text, tuples as lists, what is not a number as null."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,12 +1,11 @@
-"""The risk list: which of a night's candidates to check, what that should find, and its data files.
+"""The risk list: a night's candidates with what was decided of each, and its data files.
 
-A night's candidates come as one frame, one row a unit, in any order (`CANDIDATE_COLUMNS`). `rank` orders
-those with a score and marks the first ``capacity`` as listed; `not_scored` gives the others. `table` puts
-both into one frame of documented columns; `to_csv` and `to_parquet` render that to the same bytes every time.
+A night's candidates come as one frame, one row a unit, in any order (`CANDIDATE_COLUMNS`). `policy.select` orders
+those with a score and says which are listed; `not_scored` gives the others. `table` puts both into one frame of
+documented columns; `to_csv` and `to_parquet` render that to the same bytes every time.
 """
 
 import io
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qma_predict.errors import PublicationError
-from qma_predict.learn.trust import NO_RANGES, RiskRanges
 from qma_predict.publish.text import spreadsheet_text, visible
 
 CANDIDATE_COLUMNS = (
@@ -29,7 +27,7 @@ CANDIDATE_COLUMNS = (
     "reason",
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of `TABLE_SCHEMA`; it rises with every change that a reader of the file could notice."""
 
 SCORE_DECIMALS = 6
@@ -40,8 +38,10 @@ TABLE_SCHEMA = pa.schema(
     [
         pa.field("schema_version", pa.int32(), nullable=False),
         pa.field("list_id", pa.string(), nullable=False),
-        pa.field("rank", pa.int32()),  # 1 is the highest risk; missing where not scored
+        pa.field("rank", pa.int32()),  # by value per minute of the check, 1 is the best; missing where not scored
         pa.field("listed", pa.bool_(), nullable=False),  # to be checked: within the capacity
+        pa.field("selected_by", pa.string()),  # why it is listed: "rank" or "audit"
+        pa.field("selection_probability", pa.float64()),  # of being listed at all; missing: not scored, so never
         pa.field("unit_id", pa.string(), nullable=False),
         pa.field("product", pa.string()),
         pa.field("station", pa.string()),  # where the unit is, as known at as_of
@@ -53,66 +53,15 @@ TABLE_SCHEMA = pa.schema(
         pa.field("risk_low", pa.float64()),  # 95 % range of the risk of past units with about this score;
         pa.field("risk_high", pa.float64()),  # missing where it is not known, or the score is no probability
         pa.field("score_is", pa.string()),  # "probability", or "ranking" where only the order means something
+        pa.field("minutes", pa.float64()),  # work of its check [min]
+        pa.field("value", pa.float64()),  # money that the check is expected to save; missing without costs
+        pa.field("check", pa.string()),  # characteristics to check
+        pa.field("because", pa.string()),  # what is different about the unit, in words
+        pa.field("issues", pa.string()),  # numbers of the night's issues that it is part of: "1, 3"
         pa.field("reason", pa.string()),  # why the unit was not scored
     ],
     metadata={"qma_schema": f"risk_list {SCHEMA_VERSION}"},
 )
-
-
-class Found(NamedTuple):
-    """How many defects a list is expected to find, with the central 90 % interval [defects]."""
-
-    expected: float
-    low: int
-    high: int
-
-
-def rank(candidates: pd.DataFrame, *, capacity: int, ranges: RiskRanges = NO_RANGES) -> pd.DataFrame:
-    """Order the scored candidates by risk and mark those that the capacity allows to check.
-
-    Parameters
-    ----------
-    candidates : DataFrame, one row a unit
-        `CANDIDATE_COLUMNS`, in any row order. ``score`` is P(defect) in [0, 1], NaN = not scored.
-    capacity : int
-        Units that can be checked [units].
-    ranges : RiskRanges, optional
-        What became of past units, by score.
-
-    Returns
-    -------
-    DataFrame
-        The scored candidates, highest risk first, with ``score`` rounded to six decimals (so that every
-        published number follows from the published scores) and the columns ``rank`` (1..n, ties by
-        ``unit_id``), ``listed`` (``rank <= capacity``), ``risk_low`` and ``risk_high`` (rounded as the score).
-
-    Raises
-    ------
-    PublicationError
-        Missing columns, a missing or repeated ``unit_id``, a score outside [0, 1], times without a zone,
-        or a negative capacity.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> night = pd.DataFrame({"unit_id": ["a", "b", "c"], "score": [0.1, 0.3, 0.1]})
-    >>> night = night.reindex(columns=CANDIDATE_COLUMNS)
-    >>> rank(night, capacity=2)[["unit_id", "score", "rank", "listed"]]
-      unit_id  score  rank  listed
-    0       b    0.3     1    True
-    1       a    0.1     2    True
-    2       c    0.1     3   False
-    """
-    if capacity < 0:
-        raise PublicationError(f"capacity is {capacity} units, expected 0 or more; correct it in line.toml")
-    checked = _checked(candidates)
-    ranked = checked[checked["score"].notna()]
-    ranked = ranked.sort_values(["score", "unit_id"], ascending=[False, True], ignore_index=True)
-    ranked["rank"] = np.arange(1, len(ranked) + 1)
-    ranked["listed"] = ranked["rank"] <= capacity
-    low, high = ranges.at(ranked["score"])
-    ranked["risk_low"], ranked["risk_high"] = low.round(SCORE_DECIMALS), high.round(SCORE_DECIMALS)
-    return ranked
 
 
 def not_scored(candidates: pd.DataFrame) -> pd.DataFrame:
@@ -121,55 +70,10 @@ def not_scored(candidates: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     PublicationError
-        As for `rank`.
+        As for `checked`.
     """
-    checked = _checked(candidates)
-    return checked[checked["score"].isna()].sort_values("unit_id", ignore_index=True)
-
-
-def expected_found(scores: np.ndarray | pd.Series) -> Found:
-    """Return how many defects the checks should find, with the exact central 90 % interval.
-
-    The number found is Poisson-binomial: the sum of one independent draw a unit. The interval runs from the
-    5 % to the 95 % quantile of that distribution, so it holds at least 90 %. It assumes that the
-    probabilities are right and that units fail independently of each other; a machine that drifts makes both
-    false and the interval too narrow.
-
-    Parameters
-    ----------
-    scores : array of shape (n_listed,)
-        P(defect) of the listed units.
-
-    Raises
-    ------
-    ValueError
-        A score is missing or outside [0, 1].
-
-    References
-    ----------
-    Hong, Y. (2013). On computing the distribution function for the Poisson binomial distribution.
-    Computational Statistics & Data Analysis 59, 41-51.
-
-    Examples
-    --------
-    >>> expected_found([0.5, 0.5])
-    Found(expected=1.0, low=0, high=2)
-    >>> expected_found([1.0, 1.0, 0.0])
-    Found(expected=2.0, low=2, high=2)
-    """
-    p = np.asarray(scores, dtype=float)
-    if not np.all((p >= 0) & (p <= 1)):
-        raise ValueError("expected_found: every score must lie in [0, 1]; leave units without a score out")
-    chance = np.zeros(len(p) + 1)  # chance[k] = P(k defects among the units so far)
-    chance[0] = 1.0
-    for unit, probability in enumerate(p, start=1):
-        with_this_one = chance[:unit] * probability
-        chance[: unit + 1] *= 1 - probability
-        chance[1 : unit + 1] += with_this_one
-    up_to = np.cumsum(chance)
-    rounding = 1e-12  # a quantile that is hit exactly must not be missed by a rounding error of the sum
-    low, high = (int(np.argmax(up_to >= level - rounding)) for level in (0.05, 0.95))
-    return Found(float(p.sum()), low, high)
+    known = checked(candidates)
+    return known[known["score"].isna()].sort_values("unit_id", ignore_index=True)
 
 
 def random_would_find(scores: np.ndarray | pd.Series, *, checks: int) -> float | None:
@@ -200,8 +104,17 @@ def random_would_find(scores: np.ndarray | pd.Series, *, checks: int) -> float |
 def table(ranked: pd.DataFrame, not_scored: pd.DataFrame, *, list_id: str, ranking: bool = False) -> pd.DataFrame:
     """Put the whole night into one frame: the ranked units in order, then the units without a score.
 
-    Every number of the page can be computed again from this table and the manifest. With `ranking` the table says
-    that the scores are no probabilities.
+    Every number of the page can be computed again from this table and the manifest.
+
+    Parameters
+    ----------
+    ranked : DataFrame
+        As `policy.select` returns it, with the columns ``check``, ``because`` and ``issues`` where these are known.
+    not_scored : DataFrame
+        As `not_scored` returns it.
+    list_id : str
+    ranking : bool
+        Whether the scores are a ranking and no probabilities.
 
     Returns
     -------
@@ -225,8 +138,9 @@ def to_csv(table: pd.DataFrame) -> bytes:
     r"""Render `table` as CSV that a spreadsheet can open without running anything.
 
     UTF-8, comma, ``\n`` line ends, one header line, columns of `TABLE_SCHEMA` in that order. Times are ISO
-    8601 UTC with six decimals and ``Z``, dates ISO, scores have six decimals, booleans are ``true`` and
-    ``false``, missing is empty. Text goes through `spreadsheet_text`; Parquet has the text as it is.
+    8601 UTC with six decimals and ``Z``, dates ISO, numbers have six decimals, but the selection probability nine
+    digits (it may be tiny, and is divided by), booleans are ``true`` and ``false``, missing is empty. Text goes
+    through `spreadsheet_text`; Parquet has the text as it is.
     """
     cells = pd.DataFrame(index=table.index)
     for field in TABLE_SCHEMA:
@@ -234,8 +148,14 @@ def to_csv(table: pd.DataFrame) -> bytes:
     return cells.to_csv(index=False, lineterminator="\n").encode()
 
 
-def _checked(candidates: pd.DataFrame) -> pd.DataFrame:
-    """Return the candidates with plain dtypes and rounded scores, or raise with what is wrong."""
+def checked(candidates: pd.DataFrame) -> pd.DataFrame:
+    """Return the candidates with plain dtypes and scores rounded to six decimals, so that all follows from these.
+
+    Raises
+    ------
+    PublicationError
+        Missing columns, a missing or repeated ``unit_id``, a score outside [0, 1], times without a zone.
+    """
     missing = [column for column in CANDIDATE_COLUMNS if column not in candidates]
     if missing:
         expected = list(CANDIDATE_COLUMNS)
@@ -287,10 +207,12 @@ def _arrow(column: pd.Series, kind: pa.DataType) -> pa.Array:
 def _csv_cells(column: pd.Series, kind: pa.DataType) -> list[str]:
     if pa.types.is_timestamp(kind):
         column = column.dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    elif column.name == "selection_probability":
+        column = column.map("{:.9g}".format, na_action="ignore")
     elif pa.types.is_floating(kind):
         column = column.map(f"{{:.{SCORE_DECIMALS}f}}".format, na_action="ignore")
     elif pa.types.is_boolean(kind):
         column = column.map({True: "true", False: "false"})
     elif pa.types.is_string(kind):
         column = column.astype("object").map(lambda text: spreadsheet_text(str(text)), na_action="ignore")
-    return ["" if pd.isna(cell) else str(cell) for cell in column]
+    return column.astype("object").where(column.notna(), "").astype("str").tolist()

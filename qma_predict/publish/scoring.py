@@ -12,7 +12,9 @@ from qma_predict.line import Line
 from qma_predict.publish.risk_list import CANDIDATE_COLUMNS
 
 
-def score_candidates(history: History, line: Line, predict: Callable[[pd.DataFrame], np.ndarray]) -> pd.DataFrame:
+def score_candidates(
+    history: History, line: Line, predict: Callable[[pd.DataFrame], np.ndarray]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Candidates of the night at the history's `as_of`, scored.
 
     Parameters
@@ -25,10 +27,12 @@ def score_candidates(history: History, line: Line, predict: Callable[[pd.DataFra
 
     Returns
     -------
-    DataFrame, shape (n_candidates, 9)
+    candidates : DataFrame, shape (n_candidates, 9)
         With `risk_list.CANDIDATE_COLUMNS`: ``unit_id``, ``product``, ``cutoff`` [UTC], ``first_night`` (business
         date on which the unit was first a candidate), ``station``, ``machine`` and ``since`` [UTC] of where it
         is now, ``score`` (missing: not scored) and ``reason`` (why it was not scored, else missing).
+    X : DataFrame, shape (n_scored, n_features), indexed by unit_id
+        Features of the units that have a score.
     """
     points = candidates(prediction_points(history, line), history.as_of)
     X = feature_table(history, points, line)
@@ -39,7 +43,7 @@ def score_candidates(history: History, line: Line, predict: Callable[[pd.DataFra
     scored["reason"] = pd.Series(pd.NA, index=scored.index, dtype="str")
     scored.loc[~silent, "score"] = predict(X[~silent]) if (~silent).any() else np.nan
     scored.loc[silent, "reason"] = "no reading was known at its cutoff"
-    return scored.reset_index()[list(CANDIDATE_COLUMNS)]
+    return scored.reset_index()[list(CANDIDATE_COLUMNS)], X[~silent]
 
 
 def _silent(X: pd.DataFrame, line: Line) -> np.ndarray:

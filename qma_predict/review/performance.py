@@ -1,13 +1,17 @@
 """Published lists against what became of the units."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pandas as pd
 
+from qma_predict.data.lake import History
 from qma_predict.learn.metrics import average_precision, precision_at_capacity, recall_at_capacity
-from qma_predict.publish import bundle
+from qma_predict.line import Line
+from qma_predict.publish.lists import bundle
+from qma_predict.publish.lists.published import rows_of
+from qma_predict.review.promises import shown_at
 
 
 def published_scores(folder: Path, dates: list[date]) -> pd.DataFrame:
@@ -38,6 +42,40 @@ def published_scores(folder: Path, dates: list[date]) -> pd.DataFrame:
         first = table[(table["first_night"] == day) & table["score"].notna()]
         nights.append(first.set_index("unit_id")[["score"]].assign(night=day))
     return pd.concat(nights)[["night", "score"]]
+
+
+def earlier_scores(folder: Path, history: History, line: Line, *, weeks: int = 5) -> pd.DataFrame:
+    """Scores that units had on their first night, by the lists before a moment.
+
+    Parameters
+    ----------
+    folder : Path
+        `<home>/published/<line>`.
+    history : History
+        Lists of its `as_of` and later ones are left out.
+    line : Line
+    weeks : int
+        How far back.
+
+    Returns
+    -------
+    DataFrame, shape (n_units, 3)
+        ``unit_id``, ``night`` (business date) and ``score``.
+
+    Raises
+    ------
+    PublicationError
+        If a list is damaged.
+    """
+    moment = history.as_of.to_pydatetime()
+    oldest = (moment - timedelta(weeks=weeks)).date()
+    nights = [pd.DataFrame({"unit_id": pd.Series(dtype="str"), "night": [], "score": pd.Series(dtype=float)})]
+    for day in bundle.published_dates(folder):
+        if oldest <= day and line.as_of(day) < moment:
+            rows = rows_of(shown_at(folder, day, moment), columns=["unit_id", "first_night", "score"])
+            rows = rows[rows["score"].notna() & (rows["first_night"] == day)]
+            nights.append(rows.rename(columns={"first_night": "night"}))
+    return pd.concat(nights[1:] or nights, ignore_index=True)
 
 
 def compare(scores: Mapping[str, pd.Series], night: pd.Series, outcome: pd.Series, *, capacity: int) -> pd.DataFrame:

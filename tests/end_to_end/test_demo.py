@@ -10,7 +10,7 @@ import pytest
 from pipelines import demo, report
 from qma_predict.errors import HomeError
 from qma_predict.learn.baselines import BASELINES
-from qma_predict.publish import bundle
+from qma_predict.publish.lists import bundle
 
 ROOT = Path(__file__).parents[2]
 

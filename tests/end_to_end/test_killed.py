@@ -16,7 +16,7 @@ from pipelines.train import learn
 from qma_predict.data.contract import TABLES
 from qma_predict.data.lake import Lake
 from qma_predict.home import Home, open_home
-from qma_predict.publish import bundle
+from qma_predict.publish.lists import bundle
 
 ROOT = Path(__file__).parents[2]
 NIGHT = date(2025, 11, 11)
@@ -81,7 +81,7 @@ def test_a_night_killed_ten_times_ends_in_one_whole_list(home, line, start, tmp_
             bundle.verify(lists / day.isoformat())
     assert start(killed, *night).wait() == 0
     assert contents(killed.folder) == contents(whole.folder)
-    assert {path.name for path in lists.iterdir()} == {str(NIGHT), "latest", ".publish.lock"}
+    assert {path.name for path in lists.iterdir()} == {str(NIGHT), "latest", "revisions", ".publish.lock"}
     assert Lake(killed.lake("demo")).versions() == versions
 
 

@@ -17,7 +17,7 @@ from qma_predict.home import Home
 from qma_predict.learn.baselines import BASELINES
 from qma_predict.learn.labels import labels
 from qma_predict.line import load_line
-from qma_predict.publish import bundle
+from qma_predict.publish.lists import bundle
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("QMA_DATA") or ROOT.parent / "shared" / "data")

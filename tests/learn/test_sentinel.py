@@ -21,7 +21,7 @@ from qma_predict.features import families
 from qma_predict.learn.dataset import make_dataset
 from qma_predict.learn.sentinel import AFTERWARDS, IDENTIFIER, MISSINGNESS, PREDICTS, find_leaks
 from qma_predict.learn.training import looked_for_leaks, train
-from qma_predict.publish import registry
+from qma_predict.publish.models import registry
 from qma_predict.publish.scoring import score_candidates
 
 LONG_AFTER = pd.Timestamp("2026-02-01", tz="UTC")

@@ -16,7 +16,7 @@ def parity(n=1500, columns=3, seed=0):
     ("trees", "share"),
     [
         (
-            BoostedTrees(n_estimators=20, num_leaves=4, colsample_bytree=0.34, verbosity=-1),
+            BoostedTrees(n_estimators=20, num_leaves=4, colsample_bytree=0.34),
             "colsample_bytree",
         ),
         (RandomTrees(50, max_depth=4, max_features=0.34, random_state=0), "max_features"),
@@ -34,8 +34,7 @@ def test_a_wide_table_is_seen_by_the_share():
     y = (X[:, 0] > 0).astype(int)
     model = RandomTrees(5, max_features=0.3, random_state=0).fit(X, y)
     assert {tree.max_features_ for tree in model.estimators_} == {12}
-    boosted = BoostedTrees(colsample_bytree=0.5, verbosity=-1, n_jobs=1).fit(X, y)
-    assert boosted.booster_.params["colsample_bytree"] == 0.5
+    assert BoostedTrees(colsample_bytree=0.5).fit(X, y).model_.colsample_bytree == 0.5
 
 
 def test_the_default_recipe_finds_what_takes_two_of_six_columns():

@@ -14,8 +14,8 @@ from qma_predict.home import Home
 from qma_predict.learn.dataset import make_dataset
 from qma_predict.learn.training import train
 from qma_predict.line import Line
-from qma_predict.publish import registry
-from qma_predict.publish.model import Model
+from qma_predict.publish.models import registry
+from qma_predict.publish.models.model import Model
 
 DEMO = Path(__file__).parents[2] / "models" / "demo"
 NIGHT = date(2025, 11, 10)

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import app
-from qma_predict.publish import kept_cards
+from qma_predict.publish.models import kept_cards
 
 
 @pytest.fixture

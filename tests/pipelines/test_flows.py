@@ -11,7 +11,7 @@ from pipelines.nightly import list_night, nightly_flow
 from pipelines.steps import run
 from qma_predict.data.lake import Lake
 from qma_predict.errors import ModelError, PublicationError
-from qma_predict.publish import bundle
+from qma_predict.publish.lists import bundle
 
 
 def contents(folder):

@@ -3,13 +3,13 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-import skops.io
 from sklearn.tree import DecisionTreeClassifier
 
 from qma_predict.data.lake import Lake
@@ -19,7 +19,7 @@ from qma_predict.features.table import feature_table
 from qma_predict.home import open_home
 from qma_predict.learn.baselines import BASELINES, make_baseline
 from qma_predict.learn.risk_model import RiskModel
-from qma_predict.publish import registry
+from qma_predict.publish.models import registry, trusted
 
 ROOT = Path(__file__).parents[2]
 
@@ -165,7 +165,7 @@ def test_missing_features_are_missing_values_and_others_are_ignored(trained, X):
 def test_every_baseline_can_be_stored_and_loaded(name, X):
     y = np.arange(len(X)) % 5 == 0
     model = RiskModel.of(make_baseline(name).fit(X, y), X)
-    loaded = skops.io.loads(skops.io.dumps(model), trusted=registry._trusted_types(model))
+    loaded = trusted.loaded(trusted.dumped(model)[0])
     assert np.array_equal(loaded.predict(X), model.predict(X))
 
 
@@ -174,7 +174,7 @@ def test_a_model_of_types_that_nobody_trusts_is_not_logged():
         pass
 
     with pytest.raises(ModelError, match="Stranger"):
-        registry._trusted_types(RiskModel(Stranger(), [], []))
+        trusted.dumped(RiskModel(Stranger(), [], []))
 
 
 @pytest.mark.proof
@@ -182,7 +182,9 @@ def test_three_processes_may_make_the_store_at_once(tmp_path):
     home = open_home(tmp_path / "home")
     script = f"""
 from qma_predict.home import open_home
-from qma_predict.publish import registry
+from qma_predict.publish.models import kept_references
+from qma_predict.publish.models import registry
+from qma_predict.publish.models import trusted
 registry._store(open_home({str(home.folder)!r})).create_experiment("made by " + __import__("sys").argv[1])
 """
     command = [sys.executable, "-W", "ignore", "-c", script]
@@ -201,3 +203,32 @@ def test_how_the_labels_came_about_is_in_the_run(trained, client):
     over_all = mlflow.artifacts.load_text(f"{uri}/over_all_units.csv").splitlines()
     assert over_all[0] == "block,contestant,metric,value"
     assert len(over_all) == 1 + 3 * 4 * 5  # contestants and metrics; nothing could be learnt before the first block
+
+
+def test_the_reference_of_the_champion_comes_back_as_its_training_made_it(trained, line, X):
+    reference = registry.load_reference(trained.home, trained.model)
+    history = Lake(trained.home.lake("demo")).at(trained.model.as_of)
+    points = prediction_points(history, line).set_index("unit_id")
+    assert (points.loc[reference.siblings.index, "cutoff"] <= trained.model.as_of).all()
+    assert reference.products.groupby(reference.products).size().max() <= 200
+    assert list(reference.groups.index) == list(reference.siblings.columns)
+    assert {str(kind) for kind in reference.siblings.dtypes} == {"float32", "str"}
+    assert max(reference.past["night"]) <= trained.model.as_of.date()
+    assert reference.past["score"].between(0, 1).all()
+    predict = registry.load(trained.home, trained.model)
+    ranks = [pd.Series(one.predict(X)).corr(pd.Series(predict(X)), method="spearman") for one in reference.refits]
+    assert len(ranks) == 4
+    assert min(ranks) > 0.1  # fits on halves of about thirty defects
+
+
+def test_a_version_without_a_reference_says_what_to_do(trained, client):
+    run = client.create_run(client.get_run(trained.model.run_id).info.experiment_id)
+    old = replace(trained.model, version="0", run_id=run.info.run_id)
+    with pytest.raises(ModelError, match="model demo v0 has no reference to explain its scores by: .*qma train demo"):
+        registry.load_reference(trained.home, old)
+    client.delete_run(run.info.run_id)
+
+
+def test_how_far_nights_are_off_together_is_known_with_the_model(trained, line):
+    assert registry.champion(trained.home, line).spread == trained.model.spread
+    assert sum(trained.model.spread.chance) == pytest.approx(1)

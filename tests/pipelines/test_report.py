@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 from pipelines import report
 from qma_predict.data.ingest import Counts, Ingested
-from qma_predict.publish.model import Model
+from qma_predict.publish.models.model import Model
 
 
 def test_an_ingest_tells_counts_by_table_then_refused_rows_then_what_was_not_read():

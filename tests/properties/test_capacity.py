@@ -2,10 +2,13 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qma_predict.publish.risk_list import CANDIDATE_COLUMNS, not_scored, rank, table, to_csv, to_parquet
+from qma_predict.line import RiskList
+from qma_predict.publish.policy.select import select
+from qma_predict.publish.risk_list import CANDIDATE_COLUMNS, not_scored, table, to_csv, to_parquet
 
 SCORES = st.one_of(st.just(float("nan")), st.floats(0, 1), st.sampled_from([0.0, 0.1, 0.1000001, 1.0]))
 
@@ -29,30 +32,47 @@ def nights(draw: st.DrawFn) -> pd.DataFrame:
     return frame.reindex(columns=list(CANDIDATE_COLUMNS)).iloc[draw(st.permutations(range(n)))]
 
 
-@given(nights(), st.integers(0, 15))
-def test_the_list_is_never_longer_than_the_capacity_and_never_shorter_than_it_must(candidates, capacity):
-    ranked = rank(candidates, capacity=capacity)
+@pytest.fixture(scope="session")
+def ranked_by(tiny_line):
+    """Return a function that lists as many candidates, with a share of audits."""
+
+    def ranked_by(candidates: pd.DataFrame, capacity: int, audits: float = 0.0) -> pd.DataFrame:
+        policy = RiskList.model_validate({"as_of": "05:00", "capacity": capacity, "audits": audits})
+        return select(candidates, tiny_line.model_copy(update={"list": policy}), list_id="x")
+
+    return ranked_by
+
+
+@settings(deadline=None, max_examples=50)
+@given(nights(), st.integers(1, 15), st.sampled_from([0.0, 0.2, 1.0]))
+def test_the_list_is_never_longer_than_the_capacity_and_never_shorter_than_it_must(
+    ranked_by, candidates, capacity, audits
+):
+    ranked = ranked_by(candidates, capacity, audits)
     assert ranked["listed"].sum() == min(capacity, candidates["score"].notna().sum())
 
 
-@given(nights(), st.integers(0, 15))
-def test_no_unit_left_out_has_a_higher_risk_than_a_listed_one(candidates, capacity):
-    ranked = rank(candidates, capacity=capacity)
+@settings(deadline=None, max_examples=50)
+@given(nights(), st.integers(1, 15))
+def test_no_unit_left_out_has_a_higher_risk_than_a_listed_one(ranked_by, candidates, capacity):
+    ranked = ranked_by(candidates, capacity)
     listed, left_out = (ranked.loc[ranked["listed"] == side, "score"] for side in (True, False))
     assert listed.min() >= left_out.max() or listed.empty or left_out.empty
 
 
-@given(nights(), st.integers(0, 15))
-def test_every_candidate_is_either_ranked_or_not_scored(candidates, capacity):
-    parts = [rank(candidates, capacity=capacity), not_scored(candidates)]
+@settings(deadline=None, max_examples=50)
+@given(nights(), st.integers(1, 15))
+def test_every_candidate_is_either_ranked_or_not_scored(ranked_by, candidates, capacity):
+    parts = [ranked_by(candidates, capacity), not_scored(candidates)]
     assert sorted(np.concatenate([part["unit_id"] for part in parts])) == sorted(candidates["unit_id"])
 
 
-@given(nights(), st.integers(0, 15), st.randoms(use_true_random=False))
-def test_the_row_order_of_the_candidates_changes_no_byte(candidates, capacity, random):
+@settings(deadline=None, max_examples=50)
+@given(nights(), st.integers(1, 15), st.randoms(use_true_random=False))
+def test_the_row_order_of_the_candidates_changes_no_byte(ranked_by, candidates, capacity, random):
     shuffled = candidates.iloc[random.sample(range(len(candidates)), len(candidates))]
     first, second = (
-        table(rank(rows, capacity=capacity), not_scored(rows), list_id="x") for rows in (candidates, shuffled)
+        table(ranked_by(rows, capacity, 0.3), not_scored(rows), list_id="x") for rows in (candidates, shuffled)
     )
     assert to_csv(first) == to_csv(second)
     assert to_parquet(first) == to_parquet(second)

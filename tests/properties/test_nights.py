@@ -10,9 +10,14 @@ import pytest
 
 from qma_predict.data.ingest import ingest
 from qma_predict.data.lake import Lake
-from qma_predict.publish.model import Model
-from qma_predict.publish.night import make_night
+from qma_predict.features.points import prediction_points
+from qma_predict.features.table import feature_table
+from qma_predict.learn.explanations import feature_groups
+from qma_predict.learn.reference import Reference
+from qma_predict.publish.models.model import Model
+from qma_predict.publish.night import Earlier, make_night
 
+NO_PROMISES = pd.DataFrame(columns=["business_date", "promised", "low", "high", "listed", "checked", "verdict"])
 DAY = date(2025, 10, 27)  # the first list after the end of summer time
 
 
@@ -36,7 +41,12 @@ def wash(X):
 
 
 def night_of(history, line, day=DAY):
-    return make_night(history, line, day, model_of(line, day), wash)
+    """A night whose units are compared with the first sixty of the history, as if they were good."""
+    some = prediction_points(history, line).head(60)
+    X = feature_table(history, some, line)
+    past = pd.DataFrame({"unit_id": X.index, "night": day - timedelta(days=9), "score": 0.02})
+    reference = Reference(X, X["unit.product"], feature_groups(X), (), past)
+    return make_night(history, line, day, model_of(line, day), wash, reference, Earlier(NO_PROMISES, past.head(0)))
 
 
 @pytest.fixture(scope="module")

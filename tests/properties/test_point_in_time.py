@@ -20,9 +20,10 @@ from qma_predict.features.adversary import scramble
 from qma_predict.features.leakage import assert_no_leakage
 from qma_predict.features.points import candidates, prediction_points
 from qma_predict.learn.dataset import make_dataset
+from qma_predict.learn.reference import make_reference
 from qma_predict.learn.training import train
-from qma_predict.publish.model import Model
-from qma_predict.publish.night import make_night
+from qma_predict.publish.models.model import Model
+from qma_predict.publish.night import Earlier, make_night
 
 FIRST_DAY = date(2025, 10, 6)
 DAYS = 26  # summer time ends within them
@@ -240,7 +241,7 @@ def small(line, recipe="boosted_trees"):
 
 
 def trained(history, line):
-    """The contestants fitted on a history, and what the registry would say of the recipe."""
+    """What the registry would say of the recipe fitted on a history, its prediction, and what explains it."""
     dataset = make_dataset(history, line)
     training = train(dataset)
     recipe = line.learning.recipe
@@ -254,11 +255,12 @@ def trained(history, line):
         base_rate=float(dataset.y.mean()),
         finding=training.verdict.sentence,
     )
-    return model, training.models[recipe].predict
+    return model, training.models[recipe].predict, make_reference(dataset, training)
 
 
-def listed(history, line, day, model, predict):
-    night = make_night(history, line, day, model, predict)
+def listed(history, line, day, model, predict, reference):
+    promises = pd.DataFrame(columns=["business_date", "promised", "low", "high", "listed", "checked", "verdict"])
+    night = make_night(history, line, day, model, predict, reference, Earlier(promises, reference.past.head(0)))
     assert night.facts["listed"] > 0
     assert night.facts["candidates"] > night.facts["listed"]
     facts = {name: value for name, value in night.facts.items() if name != "lake_versions"}

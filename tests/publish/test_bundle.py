@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import shutil
@@ -9,12 +10,13 @@ import pytest
 from filelock import FileLock
 
 from qma_predict.errors import PublicationError
-from qma_predict.publish import bundle
-from qma_predict.publish.bundle import STEPS, publish, published_dates, read, verify
+from qma_predict.publish.lists import bundle
+from qma_predict.publish.lists.bundle import STEPS, publish, published_dates, read, revisions, verify
 
 MONDAY, TUESDAY = date(2026, 11, 23), date(2026, 11, 24)
 FACTS = {"line": "line2", "capacity": 38}
 CONTENTS = {"risk_list.csv": b"rank\n1\n", "risk_list.html": b"<!doctype html>"}
+OTHER = {"risk_list.csv": b"rank\n2\n", "risk_list.html": b"<!doctype html>"}
 
 # Python 3.12 and later warn of a fork in a process with threads; the children here only touch files.
 pytestmark = pytest.mark.filterwarnings("ignore:This process.*fork:DeprecationWarning")
@@ -43,8 +45,23 @@ def exit_code(pid: int) -> int:
 
 def debris(folder: Path) -> list[str]:
     """Return what lies in the folder beside lists, the pointer and the lock."""
-    expected = {day.isoformat() for day in published_dates(folder)} | {"latest", ".publish.lock"}
-    return sorted({entry.name for entry in folder.iterdir()} - expected)
+    days = published_dates(folder)
+    expected = {day.isoformat() for day in days} | {"latest", ".publish.lock", "revisions"}
+    lost = {entry.name for entry in folder.glob("revisions/*")}
+    lost -= {path.name for day in days for path in revisions(folder, day).values()}
+    return sorted({entry.name for entry in folder.iterdir()} - expected | lost)
+
+
+def legacy(folder: Path, day: date) -> Path:
+    """Publish as earlier versions of the program did: a folder with the name of the date, without a revision."""
+    elsewhere = put(folder.with_name(f"{folder.name} of today"), day)
+    path = folder / day.isoformat()
+    shutil.copytree(elsewhere, path)
+    old = json.loads((path / "manifest.json").read_text())
+    manifest = json.dumps({key: old[key] for key in ("business_date", "facts", "files")}).encode()
+    (path / "manifest.json").write_bytes(manifest)
+    (path / "receipt.json").write_text(json.dumps({"manifest_sha256": hashlib.sha256(manifest).hexdigest()}))
+    return path
 
 
 def test_a_published_list_has_its_files_manifest_and_receipt(tmp_path):
@@ -184,11 +201,18 @@ def test_who_comes_second_where_no_lock_reaches_keeps_the_first_list(tmp_path):
 def test_every_step_is_announced_in_the_order_it_is_listed(tmp_path):
     names: list[str] = []
     put(tmp_path, TUESDAY, step=names.append)
-    assert list(dict.fromkeys(names)) == list(STEPS)
+    assert list(dict.fromkeys(names)) == [name for name in STEPS if name not in ("old folder moved", "link made")]
     assert names.count("file written") == len(CONTENTS)
 
 
-@pytest.mark.parametrize("nth", range(len(STEPS) + len(CONTENTS) - 1))
+def test_every_step_of_a_replacement_is_announced_in_the_order_it_is_listed(tmp_path):
+    legacy(tmp_path, TUESDAY)
+    names: list[str] = []
+    put(tmp_path, TUESDAY, OTHER, replace="late file", step=names.append)
+    assert list(dict.fromkeys(names)) == list(STEPS)
+
+
+@pytest.mark.parametrize("nth", range(len(STEPS) + len(CONTENTS) - 3))
 def test_a_writer_that_is_stopped_leaves_the_old_list_or_the_new_one(tmp_path, nth):
     put(tmp_path, MONDAY)
     steps: list[str] = []
@@ -226,3 +250,138 @@ def test_writers_of_several_dates_at_once_lose_none(tmp_path):
     assert [exit_code(pid) for pid in children] == [0] * 8
     assert published_dates(tmp_path) == days
     assert (tmp_path / "latest").readlink() == Path("2026-11-08")
+
+
+def test_a_list_that_is_replaced_stays_readable_beside_the_new_one(tmp_path):
+    path = put(tmp_path, TUESDAY)
+    first = (path / "manifest.json").read_bytes()
+    assert put(tmp_path, TUESDAY, OTHER, replace="two files came late") == path
+    assert (path / "risk_list.csv").read_bytes() == b"rank\n2\n"
+    manifest = read(tmp_path, TUESDAY)
+    assert (manifest["revision"], manifest["reason"]) == (2, "two files came late")
+    assert manifest["replaces"] == hashlib.sha256(first).hexdigest()
+    assert published_dates(tmp_path) == [TUESDAY]
+    kept = revisions(tmp_path, TUESDAY)
+    assert list(kept) == [1, 2]
+    assert (kept[1] / "risk_list.csv").read_bytes() == b"rank\n1\n"
+    old = verify(kept[1])
+    assert (old["revision"], old["reason"], old["replaces"]) == (1, None, None)
+    assert (tmp_path / "latest" / "risk_list.csv").read_bytes() == b"rank\n2\n"
+    assert debris(tmp_path) == []
+
+
+def test_the_same_replacement_again_changes_nothing_and_another_is_the_next_revision(tmp_path):
+    put(tmp_path, TUESDAY)
+    for _ in range(2):
+        put(tmp_path, TUESDAY, OTHER, replace="late file")
+    assert list(revisions(tmp_path, TUESDAY)) == [1, 2]
+    put(tmp_path, TUESDAY, OTHER, replace="another reason")
+    put(tmp_path, TUESDAY, CONTENTS, replace="back again")
+    assert list(revisions(tmp_path, TUESDAY)) == [1, 2, 3, 4]
+    assert read(tmp_path, TUESDAY)["reason"] == "back again"
+
+
+def test_a_replaced_list_that_is_published_again_without_a_reason_stays(tmp_path, caplog):
+    put(tmp_path, TUESDAY)
+    put(tmp_path, TUESDAY, OTHER, replace="late file")
+    put(tmp_path, TUESDAY)
+    assert "already published with other content" in caplog.text
+    assert read(tmp_path, TUESDAY)["revision"] == 2
+
+
+def test_nothing_is_replaced_without_a_reason_or_without_a_list(tmp_path):
+    with pytest.raises(PublicationError, match="no list is published for this date"):
+        put(tmp_path, TUESDAY, replace="late file")
+    put(tmp_path, TUESDAY)
+    with pytest.raises(PublicationError, match="the reason is empty; say why"):
+        put(tmp_path, TUESDAY, OTHER, replace=" ")
+    assert list(revisions(tmp_path, TUESDAY)) == [1]
+    assert revisions(tmp_path, MONDAY) == {}
+
+
+def test_a_list_of_an_earlier_version_of_the_program_is_read_and_can_be_replaced(tmp_path):
+    path = legacy(tmp_path / "line", TUESDAY)
+    assert published_dates(tmp_path / "line") == [TUESDAY]
+    assert read(tmp_path / "line", TUESDAY)["revision"] == 1
+    assert put(tmp_path / "line", TUESDAY) == path
+    assert not path.is_symlink()
+    put(tmp_path / "line", TUESDAY, OTHER, replace="late file")
+    kept = revisions(tmp_path / "line", TUESDAY)
+    assert {number: (folder / "risk_list.csv").read_bytes() for number, folder in kept.items()} == {
+        1: b"rank\n1\n",
+        2: b"rank\n2\n",
+    }
+    assert verify(kept[1])["revision"] == 1
+    assert debris(tmp_path / "line") == []
+
+
+def test_a_line_copied_by_a_program_that_follows_links_can_go_on(tmp_path):
+    put(tmp_path / "line", TUESDAY)
+    put(tmp_path / "line", TUESDAY, OTHER, replace="late file")
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "line", copy)
+    assert not (copy / "2026-11-24").is_symlink()
+    put(copy, TUESDAY, CONTENTS, replace="back again")
+    assert list(revisions(copy, TUESDAY)) == [1, 2, 3]
+    assert read(copy, TUESDAY)["revision"] == 3
+    assert (copy / "2026-11-24").is_symlink()
+
+
+@pytest.mark.parametrize("nth", range(len(STEPS) + len(CONTENTS) - 4))
+def test_a_replacing_writer_that_is_stopped_leaves_the_old_list_or_the_new_one(tmp_path, nth):
+    put(tmp_path, TUESDAY)
+    steps: list[str] = []
+
+    def die(name: str) -> None:
+        steps.append(name)
+        if len(steps) == nth + 1:
+            os._exit(77)
+
+    assert exit_code(in_child(lambda: put(tmp_path, TUESDAY, OTHER, replace="late file", step=die))) == 77
+    assert published_dates(tmp_path) == [TUESDAY]
+    for path in (tmp_path / "2026-11-24", tmp_path / "latest"):
+        assert verify(path)["revision"] in (1, 2)
+    put(tmp_path, TUESDAY, OTHER, replace="late file")
+    assert {number: verify(path)["reason"] for number, path in revisions(tmp_path, TUESDAY).items()} == {
+        1: None,
+        2: "late file",
+    }
+    assert read(tmp_path, TUESDAY)["revision"] == 2
+    assert debris(tmp_path) == []
+
+
+@pytest.mark.parametrize("last", ["old folder moved", "renamed", "link made", "date linked"])
+def test_a_writer_that_is_stopped_while_it_replaces_a_list_of_an_earlier_version_loses_nothing(tmp_path, last):
+    legacy(tmp_path / "line", TUESDAY)
+
+    def die(name: str) -> None:
+        if name == last:
+            os._exit(77)
+
+    stopped = in_child(lambda: put(tmp_path / "line", TUESDAY, OTHER, replace="late file", step=die))
+    assert exit_code(stopped) == 77
+    put(tmp_path / "line", TUESDAY, OTHER, replace="late file")
+    kept = revisions(tmp_path / "line", TUESDAY)
+    assert [verify(path)["reason"] for path in kept.values()] == [None, "late file"]
+    assert debris(tmp_path / "line") == []
+
+
+def test_readers_see_a_whole_list_while_eight_writers_replace_it(tmp_path):
+    put(tmp_path, TUESDAY)
+    writers = [{name: f"{name} of writer {i}".encode() for name in CONTENTS} for i in range(8)]
+    children = [
+        in_child(lambda contents=contents, why=f"writer {i}": put(tmp_path, TUESDAY, contents, replace=why))
+        for i, contents in enumerate(writers)
+    ]
+    running = set(children)
+    while running:
+        read(tmp_path, TUESDAY)
+        running -= {pid for pid in running if (ended := os.waitpid(pid, os.WNOHANG))[0] and ended[1] == 0}
+    kept = revisions(tmp_path, TUESDAY)
+    assert list(kept) == list(range(1, 10))
+    manifests = [verify(path) for path in kept.values()]
+    assert {manifest["reason"] for manifest in manifests[1:]} == {f"writer {i}" for i in range(8)}
+    for before, after in zip(kept.values(), manifests[1:], strict=False):
+        assert after["replaces"] == hashlib.sha256((before / "manifest.json").read_bytes()).hexdigest()
+    assert read(tmp_path, TUESDAY)["revision"] == 9
+    assert debris(tmp_path) == []

@@ -15,8 +15,8 @@ from qma_predict.learn.risk_model import RiskModel
 from qma_predict.learn.shuffled import Shuffled
 from qma_predict.learn.training import Training
 from qma_predict.learn.verdict import verdict
-from qma_predict.publish import card, kept_cards
-from qma_predict.publish.card import model_card
+from qma_predict.publish.models import card, kept_cards
+from qma_predict.publish.models.card import model_card
 
 NAN = float("nan")
 NASTY = "a|b\n# <script>`x`</script> [y](http://z)"

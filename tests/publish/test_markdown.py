@@ -3,7 +3,7 @@ import string
 
 import pytest
 
-from qma_predict.publish.markdown import escaped, table
+from qma_predict.publish.models.markdown import escaped, table
 
 
 @pytest.mark.parametrize("text", ["cast.die_temperature.last", "PH-100", "95.0 % (78.6 to 95.7 %)", "Gehäuse Größe 2"])

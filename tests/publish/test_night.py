@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from qma_predict.errors import ModelError
+from qma_predict.learn.reference import Reference
 from qma_predict.learn.trust import RiskRanges
-from qma_predict.publish.model import Model
-from qma_predict.publish.night import make_night
+from qma_predict.publish.models.model import Model
+from qma_predict.publish.night import Earlier, Night, make_night
 
 DAY = date(2026, 3, 3)
 AS_OF = pd.Timestamp("2026-03-03 04:00", tz="UTC")
@@ -39,8 +40,28 @@ def tables(*units, recorded="2026-03-02 09:00"):
     return {"visits": visits, "readings": readings}
 
 
+NOTHING_EARLIER = Earlier(
+    promises=pd.DataFrame(columns=["business_date", "promised", "low", "high", "listed", "checked", "found", "pending",
+                                   "not_checked", "verdict", "reason"]),
+    scores=pd.DataFrame({"unit_id": pd.Series(dtype="str"), "night": [], "score": []}),
+)  # fmt: skip
+
+
 def heat(X):
     return X["oven.heat.last"].to_numpy(dtype=float)
+
+
+def reference(heats=(0.0,) * 30):
+    """Good units that an oven heated so much, and that leave nothing else to compare with."""
+    names = pd.Index([f"good-{n}" for n in range(len(heats))], name="unit_id")
+    siblings = pd.DataFrame({"oven.heat.last": np.array(heats, dtype="float32")}, index=names)
+    products = pd.Series(pd.NA, index=names, dtype="str")
+    groups = pd.Series({"oven.heat.last": "oven.heat.last"})
+    return Reference(siblings, products, groups, (), NOTHING_EARLIER.scores)
+
+
+def list_of(history, line, model=MODEL, predict=heat, *, units=None, earlier=NOTHING_EARLIER) -> Night:
+    return make_night(history, line, DAY, model, predict, units or reference(), earlier)
 
 
 def rows(night):
@@ -48,8 +69,10 @@ def rows(night):
 
 
 def test_the_files_of_a_night_and_what_its_manifest_says(make_history, tiny_line):
-    night = make_night(make_history(tables("a", "b", "c"), as_of=AS_OF), tiny_line, DAY, MODEL, heat)
-    assert sorted(night.contents) == ["risk_list.csv", "risk_list.html", "scores.parquet"]
+    night = list_of(make_history(tables("a", "b", "c"), as_of=AS_OF), tiny_line)
+    assert sorted(night.contents) == [
+        "check_sheet.html", "risk_list.csv", "risk_list.html", "risk_list.xlsx", "scores.parquet"
+    ]  # fmt: skip
     listed = rows(night).query("listed")
     assert listed[["unit_id", "rank", "score"]].to_numpy().tolist() == [["c", 1, 0.3], ["b", 2, 0.2]]
     expected = {
@@ -77,15 +100,15 @@ def test_the_files_of_a_night_and_what_its_manifest_says(make_history, tiny_line
 
 def test_the_ranges_of_the_model_are_in_the_files_and_in_the_manifest(make_history, tiny_line):
     model = replace(MODEL, ranges=RiskRanges((0.1, 0.3), (0.0, 0.2), (0.2, 0.4)))
-    night = make_night(make_history(tables("a", "b", "c"), as_of=AS_OF), tiny_line, DAY, model, heat)
+    night = list_of(make_history(tables("a", "b", "c"), as_of=AS_OF), tiny_line, model, heat)
     assert rows(night)[["risk_low", "risk_high"]].to_numpy().tolist() == [[0.2, 0.4], [0.1, 0.3], [0.0, 0.2]]
-    assert night.facts["model"]["ranges"] == {"score": (0.1, 0.3), "low": (0.0, 0.2), "high": (0.2, 0.4)}
+    assert night.facts["model"]["ranges"] == {"score": [0.1, 0.3], "low": [0.0, 0.2], "high": [0.2, 0.4]}
     assert b"30 in 100 (20-40)" in night.contents["risk_list.html"]
 
 
 def test_a_ranking_promises_no_number_of_defects_anywhere(make_history, tiny_line):
     model = replace(MODEL, ranking="its backtest holds 3 known defects")
-    night = make_night(make_history(tables("a", "b", "c"), as_of=AS_OF), tiny_line, DAY, model, heat)
+    night = list_of(make_history(tables("a", "b", "c"), as_of=AS_OF), tiny_line, model, heat)
     assert [night.facts[name] for name in ("expected", "low", "high", "random_found")] == [None] * 4
     assert night.facts["ranking"] == "its backtest holds 3 known defects"
     assert set(rows(night)["score_is"]) == {"ranking"}
@@ -95,17 +118,17 @@ def test_a_ranking_promises_no_number_of_defects_anywhere(make_history, tiny_lin
 def test_a_model_that_knows_more_than_the_night_is_refused(make_history, tiny_line):
     history = make_history(tables("a"), as_of=AS_OF)
     same = replace(MODEL, as_of=AS_OF.to_pydatetime())
-    assert make_night(history, tiny_line, DAY, same, heat).facts["listed"] == 1
+    assert list_of(history, tiny_line, same, heat).facts["listed"] == 1
     later = replace(MODEL, as_of=datetime(2026, 3, 3, 4, 0, 0, 1, tzinfo=UTC))
     with pytest.raises(ModelError, match="v3 was trained with what was known at.*qma train tiny --date 2026-03-03"):
-        make_night(history, tiny_line, DAY, later, heat)
+        list_of(history, tiny_line, later, heat)
 
 
 def test_without_candidates_there_is_a_list_that_says_so(make_history, tiny_line):
     readings = {"unit_id": "x", "station": "oven", "tag": "heat", "value": 1.0, "occurred_at": "2026-03-02 20:00"}
     visit = {"unit_id": "x", "station": "press", "started_at": "2026-03-02 20:00"}
     history = make_history({"visits": [visit], "readings": [readings]}, as_of=AS_OF)
-    night = make_night(history, tiny_line, DAY, MODEL, heat)
+    night = list_of(history, tiny_line)
     assert rows(night).empty
     assert (night.facts["candidates"], night.facts["listed"], night.facts["random_found"]) == (0, 0, None)
     assert night.facts["state"] == "OK"
@@ -114,24 +137,24 @@ def test_without_candidates_there_is_a_list_that_says_so(make_history, tiny_line
 
 
 def test_before_any_data_there_is_a_list_that_is_to_be_used_with_care(make_history, tiny_line):
-    facts = make_night(make_history({}, as_of=AS_OF), tiny_line, DAY, MODEL, heat).facts
+    facts = list_of(make_history({}, as_of=AS_OF), tiny_line).facts
     assert facts["state"] == "DEGRADED"
-    assert facts["state_reasons"] == ("no visits are known", "no readings are known")
+    assert facts["state_reasons"] == ["no visits are known", "no readings are known"]
     assert facts["data_until"] is None
 
 
 @pytest.mark.parametrize(
     ("recorded", "state", "reasons"),
     [
-        ("2026-03-02 04:00", "OK", ()),
-        ("2026-03-02 03:59:59", "DEGRADED", ("no visits were recorded in the 24 hours before the list",)),
+        ("2026-03-02 04:00", "OK", []),
+        ("2026-03-02 03:59:59", "DEGRADED", ["no visits were recorded in the 24 hours before the list"]),
     ],
 )
 def test_a_list_on_old_data_is_to_be_used_with_care(make_history, tiny_line, recorded, state, reasons):
     reading = {"unit_id": "u", "station": "oven", "tag": "heat", "value": 0.1, "occurred_at": "2026-03-02 04:00"}
     visit = {"unit_id": "u", "station": "oven", "started_at": "2026-03-01 08:00", "ended_at": "2026-03-01 09:00"}
     history = make_history({"visits": [visit | {"recorded_at": recorded}], "readings": [reading]}, as_of=AS_OF)
-    facts = make_night(history, tiny_line, DAY, MODEL, lambda X: np.zeros(len(X))).facts
+    facts = list_of(history, tiny_line, MODEL, lambda X: np.zeros(len(X))).facts
     assert (facts["state"], facts["state_reasons"]) == (state, reasons)
 
 
@@ -140,8 +163,8 @@ def test_a_line_without_a_source_of_readings_does_not_miss_them(make_history, ti
     learning = tiny_line.learning.model_copy(update={"families": ("route",)})
     line = tiny_line.model_copy(update={"sources": sources, "learning": learning})
     history = make_history({"visits": tables("a")["visits"]}, as_of=AS_OF)
-    facts = make_night(history, line, DAY, MODEL, lambda X: np.zeros(len(X))).facts
-    assert (facts["state"], facts["state_reasons"]) == ("OK", ())
+    facts = list_of(history, line, MODEL, lambda X: np.zeros(len(X))).facts
+    assert (facts["state"], facts["state_reasons"]) == ("OK", [])
 
 
 def test_what_that_nights_ingest_could_not_read_is_said_once(make_history, tiny_line):
@@ -152,19 +175,19 @@ def test_what_that_nights_ingest_could_not_read_is_said_once(make_history, tiny_
         {"table": "units", "problem": "trouble to come", "ingested_at": "2026-03-03 04:00:01"},
     ]
     history = make_history(tables("a") | {"problems": problems}, as_of=AS_OF)
-    facts = make_night(history, tiny_line, DAY, MODEL, heat).facts
-    assert (facts["state"], facts["state_reasons"]) == ("DEGRADED", ("readings: no file",))
+    facts = list_of(history, tiny_line).facts
+    assert (facts["state"], facts["state_reasons"]) == ("DEGRADED", ["readings: no file"])
 
 
 def test_a_list_by_a_simple_rule_says_why_first(make_history, tiny_line):
     rule = replace(MODEL, contestant="recent_rate", is_recipe=False, finding="boosted_trees: not distinguishable")
     history = make_history(tables("a", recorded="2026-03-03 04:01"), as_of=AS_OF)
-    facts = make_night(history, tiny_line, DAY, rule, heat).facts
+    facts = list_of(history, tiny_line, rule, heat).facts
     assert facts["state"] == "BASELINE"
-    assert facts["state_reasons"] == (
+    assert facts["state_reasons"] == [
         "no model was shown to be better than the simple rule: boosted_trees: not distinguishable",
         "no visits are known",
-    )
+    ]
 
 
 def test_data_that_were_first_seen_after_the_night_are_not_in_it(make_lake, tiny_line):
@@ -172,9 +195,9 @@ def test_data_that_were_first_seen_after_the_night_are_not_in_it(make_lake, tiny
     late = make_lake(tables("late"), set_up="2026-03-03 04:00:01")
     for name in ("visits", "readings"):
         lake.append(name, late.read(name), [])
-    assert rows(make_night(lake.at(AS_OF), tiny_line, DAY, MODEL, heat))["unit_id"].tolist() == ["a"]
+    assert rows(list_of(lake.at(AS_OF), tiny_line))["unit_id"].tolist() == ["a"]
 
 
 def test_odd_names_stay_data(make_history, tiny_line):
-    night = make_night(make_history(tables("<script>alert(1)</script>"), as_of=AS_OF), tiny_line, DAY, MODEL, heat)
+    night = list_of(make_history(tables("<script>alert(1)</script>"), as_of=AS_OF), tiny_line)
     assert b"<script>alert" not in night.contents["risk_list.html"]

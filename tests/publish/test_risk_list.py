@@ -1,128 +1,47 @@
 import io
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, timedelta, timezone
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from policies import CUTOFF, night, with_policy
 
-from qma_predict.errors import PublicationError
+from qma_predict.learn.promise import PromiseSpread
 from qma_predict.learn.trust import RiskRanges
+from qma_predict.line import Line
+from qma_predict.publish.policy.audits import draw, inclusion_probabilities
+from qma_predict.publish.policy.select import one_more_hour, select
 from qma_predict.publish.risk_list import (
     CANDIDATE_COLUMNS,
     TABLE_SCHEMA,
-    expected_found,
     not_scored,
     random_would_find,
-    rank,
     table,
     to_csv,
     to_parquet,
 )
 from qma_predict.publish.text import shortened, spreadsheet_text, visible
 
-CUTOFF = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
+LIST_ID = "2026-11-24"
 
 
-def night(scores: dict[str, float], **columns: object) -> pd.DataFrame:
-    """Return one candidate for each unit of ``scores``; NaN is a unit that could not be scored."""
-    rows = {
-        "unit_id": list(scores),
-        "product": "A-55",
-        "cutoff": pd.Timestamp(CUTOFF),
-        "first_night": date(2026, 11, 24),
-        "station": "storage",
-        "machine": "bay 4",
-        "since": pd.Timestamp(CUTOFF + timedelta(hours=1)),
-        "score": list(scores.values()),
-        "reason": ["no oven data" if np.isnan(score) else None for score in scores.values()],
-    }
-    return pd.DataFrame({**rows, **columns})
+@pytest.fixture
+def published(tiny_line):
+    """Return a function that makes the table of a night, by default of a list of two units."""
+
+    def make(candidates: pd.DataFrame, line: Line = tiny_line, **of_table: object) -> pd.DataFrame:
+        ranked = select(candidates, line, list_id=LIST_ID)
+        return table(ranked, not_scored(candidates), list_id=LIST_ID, **of_table)
+
+    return make
 
 
-def published(candidates: pd.DataFrame, capacity: int = 2) -> pd.DataFrame:
-    return table(rank(candidates, capacity=capacity), not_scored(candidates), list_id="2026-11-24")
-
-
-def test_highest_score_comes_first_and_the_capacity_is_listed():
-    ranked = rank(night({"a": 0.1, "b": 0.3, "c": 0.2}), capacity=2)
-    assert ranked["unit_id"].tolist() == ["b", "c", "a"]
-    assert ranked["rank"].tolist() == [1, 2, 3]
-    assert ranked["listed"].tolist() == [True, True, False]
-
-
-def test_scores_that_differ_after_the_sixth_decimal_are_a_tie_ordered_by_unit():
-    ranked = rank(night({"b": 0.1000004, "a": 0.1000001}), capacity=1)
-    assert ranked["unit_id"].tolist() == ["a", "b"]
-    assert ranked["score"].tolist() == [0.1, 0.1]
-
-
-def test_a_unit_without_score_is_not_ranked():
-    candidates = night({"a": np.nan, "b": 0.1})
-    assert rank(candidates, capacity=5)["unit_id"].tolist() == ["b"]
-    assert not_scored(candidates)[["unit_id", "reason"]].to_numpy().tolist() == [["a", "no oven data"]]
-
-
-def test_a_night_without_candidates_has_an_empty_list():
-    none = pd.DataFrame(columns=CANDIDATE_COLUMNS)
-    assert len(rank(none, capacity=3)) == 0
-    assert len(not_scored(none)) == 0
-
-
-@pytest.mark.parametrize(
-    ("what_is_wrong", "candidates", "message"),
-    [
-        ("no score column", night({"a": 0.1}).drop(columns="score"), r"columns \['score'\] are missing"),
-        ("unit twice", pd.concat([night({"a": 0.1})] * 2), "occur more than once, for example 'a'"),
-        ("unit twice, not scored", pd.concat([night({"a": np.nan})] * 2), "occur more than once"),
-        ("unit without id", night({"a": 0.1}, unit_id=[None]), "1 rows have no unit_id"),
-        ("score above one", night({"a": 1.2}), "1 scores lie outside.*1.2 of unit 'a'"),
-        ("score below zero", night({"a": -0.2}), "lie outside"),
-        ("time without zone", night({"a": 0.1}, since=pd.Timestamp("2026-11-23")), "since is .*with a zone"),
-    ],
-)
-def test_wrong_candidates_are_refused(what_is_wrong, candidates, message):
-    with pytest.raises(PublicationError, match=message):
-        rank(candidates, capacity=1)
-
-
-def test_a_negative_capacity_is_refused():
-    with pytest.raises(PublicationError, match="capacity is -1"):
-        rank(night({"a": 0.1}), capacity=-1)
-
-
-def test_interval_of_two_fair_units_by_hand():
-    # P(0) = 0.25, P(1) = 0.5, P(2) = 0.25: the 5 % quantile is 0, the 95 % quantile is 2.
-    assert expected_found([0.5, 0.5]) == (1.0, 0, 2)
-
-
-def test_a_quantile_that_is_hit_exactly_is_taken():
-    # P(0) = 0.95 exactly, so that 95 % of such nights find nothing.
-    assert expected_found([0.05]) == (0.05, 0, 0)
-    assert expected_found([0.95]) == (0.95, 0, 1)
-
-
-def test_interval_of_equal_risks_is_the_binomial_one():
-    # Binomial(20, 0.3): P(X <= 2) = 0.0355, P(X <= 3) = 0.1071; P(X <= 8) = 0.8867, P(X <= 9) = 0.9520.
-    assert expected_found([0.3] * 20) == (pytest.approx(6.0), 3, 9)
-
-
-def test_interval_holds_what_it_says_among_drawn_nights():
-    risks = np.array([0.9, 0.4, 0.22, 0.1, 0.1, 0.05, 0.03, 0.01])
-    found = (np.random.default_rng(5).random((20_000, len(risks))) < risks).sum(axis=1)
-    interval = expected_found(risks)
-    assert interval.expected == pytest.approx(found.mean(), abs=0.03)
-    assert interval[1:] == (np.quantile(found, 0.05), np.quantile(found, 0.95))
-
-
-def test_no_listed_unit_finds_nothing():
-    assert expected_found([]) == (0.0, 0, 0)
-
-
-@pytest.mark.parametrize("score", [np.nan, -0.1, 1.1])
-def test_what_is_no_probability_has_no_expectation(score):
-    with pytest.raises(ValueError, match="must lie in"):
-        expected_found([0.5, score])
+def test_units_without_a_score_are_told_with_why():
+    candidates = night({"b": np.nan, "c": 0.1, "a": np.nan})
+    expected = [["a", "no oven data"], ["b", "no oven data"]]
+    assert not_scored(candidates)[["unit_id", "reason"]].to_numpy().tolist() == expected
+    assert len(not_scored(pd.DataFrame(columns=CANDIDATE_COLUMNS))) == 0
 
 
 def test_random_checks_find_the_mean_risk_each():
@@ -130,48 +49,78 @@ def test_random_checks_find_the_mean_risk_each():
     assert random_would_find([], checks=2) is None
 
 
-def test_csv_of_a_night_to_the_byte():
-    rows = to_csv(published(night({"a": np.nan, "b": 0.25}))).decode()
-    assert rows == (
-        "schema_version,list_id,rank,listed,unit_id,product,station,machine,since,cutoff,first_night,"
-        "score,risk_low,risk_high,score_is,reason\n"
-        "2,2026-11-24,1,true,b,A-55,storage,bay 4,2026-11-23T21:00:00.000000Z,2026-11-23T20:00:00.000000Z,"
-        "2026-11-24,0.250000,,,probability,\n"
-        "2,2026-11-24,,false,a,A-55,storage,bay 4,2026-11-23T21:00:00.000000Z,2026-11-23T20:00:00.000000Z,"
-        "2026-11-24,,,,probability,no oven data\n"
-    )
+def test_csv_of_a_night_to_the_byte(published, tiny_line):
+    line = with_policy(tiny_line, {"escape": 100.0, "inspection": 2.0}, capacity=2, audits=0.5)
+    rows = to_csv(published(night({"a": np.nan, "b": 0.25, "c": 0.01, "d": 0.01, "e": 0.01}), line)).decode()
+    moments = "2026-11-23T21:00:00.000000Z,2026-11-23T20:00:00.000000Z,2026-11-24"
+    assert rows.splitlines()[:2] + rows.splitlines()[-1:] == [
+        "schema_version,list_id,rank,listed,selected_by,selection_probability,unit_id,product,station,machine,since,"
+        "cutoff,first_night,score,risk_low,risk_high,score_is,minutes,value,check,because,issues,reason",
+        f"3,2026-11-24,1,true,rank,1,b,A-55,storage,bay 4,{moments},0.250000,,,probability,5.000000,23.000000,,,,",
+        f"3,2026-11-24,,false,,,a,A-55,storage,bay 4,{moments},,,,probability,,,,,,no oven data",
+    ]
+    assert rows.count(",audit,0.333333333,") == 1
+    assert rows.count(",false,,0.333333333,") == 2
 
 
-def test_the_range_of_a_risk_follows_from_the_published_score():
+def test_the_range_of_a_risk_follows_from_the_published_score(tiny_line):
     candidates = night({"a": 0.2000004, "b": np.nan, "c": 0.9})
-    ranked = rank(candidates, capacity=1, ranges=RiskRanges((0.1, 0.3), (0.05, 0.2), (0.2, 0.4)))
-    assert ranked[["unit_id", "risk_low", "risk_high"]].to_numpy().tolist() == [["c", 0.2, 0.9], ["a", 0.125, 0.3]]
+    ranked = select(candidates, tiny_line, list_id="1", ranges=RiskRanges((0.1, 0.3), (0.05, 0.2), (0.2, 0.4)))
     rows = table(ranked, not_scored(candidates), list_id="1").set_index("unit_id")
     assert rows.loc["b", ["risk_low", "risk_high"]].isna().all()
     assert ",0.200000,0.125000,0.300000,probability," in to_csv(rows.reset_index()).decode()
 
 
-def test_a_table_of_a_ranking_says_so_in_every_row():
-    candidates = night({"a": 0.2, "b": 0.1})
-    rows = table(rank(candidates, capacity=1), not_scored(candidates), list_id="1", ranking=True)
+def test_what_is_told_of_a_unit_is_published_with_it(tiny_line):
+    candidates = night({"a": 0.2, "b": np.nan})
+    ranked = select(candidates, tiny_line, list_id="1").assign(check="leak, size", because="=hot", issues="1, 3")
+    rows = table(ranked, not_scored(candidates), list_id="1")
+    assert rows[["check", "because", "issues"]].iloc[0].tolist() == ["leak, size", "=hot", "1, 3"]
+    assert rows[["check", "because", "issues"]].iloc[1].isna().all()
+    assert ',"leak, size",\'=hot,"1, 3",' in to_csv(rows).decode()
+
+
+def test_a_table_of_a_ranking_says_so_in_every_row(published):
+    rows = published(night({"a": 0.2, "b": 0.1}), ranking=True)
     assert set(rows["score_is"]) == {"ranking"}
     assert pq.read_table(io.BytesIO(to_parquet(rows))).column("score_is").to_pylist() == ["ranking", "ranking"]
 
 
-def test_csv_has_utc_whatever_the_zone_of_the_input():
+@pytest.mark.parametrize("capacity", [{"capacity": 12}, {"minutes": 60.0, "check_minutes_of": {"P": 7.5}}])
+def test_every_number_of_a_list_follows_from_its_csv_and_what_the_manifest_keeps(published, tiny_line, capacity):
+    costs = {"escape": 90.0, "inspection": 1.7, "false_alarm": 0.3}
+    line = with_policy(tiny_line, costs, audits=0.2, **capacity)
+    risks = np.random.default_rng(3).beta(0.4, 6, 200)
+    candidates = night({f"u{n:03}": risk for n, risk in enumerate(risks)}, product=["P", "Q"] * 100)
+    ranked = select(candidates, line, list_id=LIST_ID)
+    csv = pd.read_csv(io.BytesIO(to_csv(table(ranked, not_scored(candidates), list_id=LIST_ID))))
+    spread = PromiseSpread((-0.5, 0.0, 0.5), (0.25, 0.5, 0.25))
+    assert spread.interval(csv.loc[csv["listed"], "score"]) == spread.interval(ranked.loc[ranked["listed"], "score"])
+    assert random_would_find(csv["score"], checks=12) == random_would_find(ranked["score"], checks=12)
+    assert one_more_hour(csv, line) == one_more_hour(ranked, line)
+    worth = csv["score"] * 90.0 - 1.7 - (1 - csv["score"]) * 0.3
+    assert csv["value"].tolist() == pytest.approx(worth.tolist(), abs=1e-6)
+    assert (csv["value"] / csv["minutes"]).is_monotonic_decreasing
+    rest = csv[csv["selected_by"] != "rank"]
+    probability = inclusion_probabilities(rest["score"], int((csv["selected_by"] == "audit").sum()))
+    assert rest["selection_probability"].tolist() == pytest.approx(probability.tolist(), rel=1e-8)
+    assert draw(rest["unit_id"], probability, csv["list_id"][0]).tolist() == rest["listed"].tolist()
+
+
+def test_csv_has_utc_whatever_the_zone_of_the_input(published):
     berlin = pd.Timestamp(CUTOFF).tz_convert(timezone(timedelta(hours=1)))
     assert to_csv(published(night({"a": 0.1}, cutoff=berlin))) == to_csv(published(night({"a": 0.1})))
 
 
-def test_an_empty_night_is_a_header_line_and_an_empty_parquet():
+def test_an_empty_night_is_a_header_line_and_an_empty_parquet(published):
     empty = published(pd.DataFrame(columns=CANDIDATE_COLUMNS))
     assert to_csv(empty).decode() == ",".join(TABLE_SCHEMA.names) + "\n"
     assert pq.read_table(io.BytesIO(to_parquet(empty))).num_rows == 0
 
 
-def test_missing_texts_and_times_are_empty_cells():
+def test_missing_texts_and_times_are_empty_cells(published):
     candidates = night({"a": 0.1}, product=[None], station=[np.nan], machine=[None], since=[pd.NaT])
-    assert ",true,a,,,,,2026-11-23T20:00:00.000000Z," in to_csv(published(candidates)).decode()
+    assert ",true,rank,1,a,,,,,2026-11-23T20:00:00.000000Z," in to_csv(published(candidates)).decode()
 
 
 @pytest.mark.parametrize(
@@ -191,12 +140,12 @@ def test_missing_texts_and_times_are_empty_cells():
         ("a = b", "a = b"),
     ],
 )
-def test_no_text_is_a_formula_in_a_spreadsheet(text, cell):
+def test_no_text_is_a_formula_in_a_spreadsheet(published, text, cell):
     assert spreadsheet_text(text) == cell
     assert f",{cell}," in to_csv(published(night({"u": 0.1}, product=text))).decode()
 
 
-def test_parquet_gives_the_rows_back_with_the_text_as_it_was():
+def test_parquet_gives_the_rows_back_with_the_text_as_it_was(published):
     candidates = night({"=b": 0.25, "a": np.nan})
     back = pq.read_table(io.BytesIO(to_parquet(published(candidates))))
     assert back.schema.equals(TABLE_SCHEMA, check_metadata=True)

@@ -34,7 +34,7 @@ def never(X):
 
 
 def test_each_candidate_with_readings_gets_its_own_score(make_history, tiny_line):
-    found = score_candidates(make_history(tables("b", "a"), as_of=AS_OF), tiny_line, heat)
+    found, _ = score_candidates(make_history(tables("b", "a"), as_of=AS_OF), tiny_line, heat)
     assert list(found) == list(CANDIDATE_COLUMNS)
     assert found.set_index("unit_id")["score"].round(6).to_dict() == {"a": 0.2, "b": 0.1}
     assert found["reason"].isna().all()
@@ -51,14 +51,16 @@ def test_each_candidate_with_readings_gets_its_own_score(make_history, tiny_line
 
 
 def test_a_unit_without_readings_is_not_scored_and_says_why(make_history, tiny_line):
-    found = score_candidates(make_history(tables("a", "silent"), as_of=AS_OF), tiny_line, heat).set_index("unit_id")
+    found, _ = score_candidates(make_history(tables("a", "silent"), as_of=AS_OF), tiny_line, heat)[0].set_index(
+        "unit_id"
+    )
     assert np.isnan(found.loc["silent", "score"])
     assert found.loc["silent", "reason"] == "no reading was known at its cutoff"
     assert found.loc["a", "score"] > 0
 
 
 def test_with_no_reading_at_all_nothing_is_scored(make_history, tiny_line):
-    found = score_candidates(make_history(tables("silent"), as_of=AS_OF), tiny_line, never)
+    found, _ = score_candidates(make_history(tables("silent"), as_of=AS_OF), tiny_line, never)
     assert found["score"].isna().all()
     assert len(found) == 1
 
@@ -66,23 +68,23 @@ def test_with_no_reading_at_all_nothing_is_scored(make_history, tiny_line):
 def test_a_line_that_does_not_learn_from_readings_scores_without_them(make_history, tiny_line):
     learning = tiny_line.learning.model_copy(update={"families": ("route",)})
     line = tiny_line.model_copy(update={"learning": learning})
-    found = score_candidates(make_history(tables("silent"), as_of=AS_OF), line, lambda X: np.full(len(X), 0.5))
+    found, _ = score_candidates(make_history(tables("silent"), as_of=AS_OF), line, lambda X: np.full(len(X), 0.5))
     assert found["score"].tolist() == [0.5]
 
 
 def test_without_candidates_there_is_an_empty_table(make_history, tiny_line):
     for history in (make_history(tables("a"), as_of="2026-03-09"), make_history({}, as_of=AS_OF)):
-        found = score_candidates(history, tiny_line, never)
+        found, _ = score_candidates(history, tiny_line, never)
         assert list(found) == list(CANDIDATE_COLUMNS)
         assert found.empty
 
 
 def test_a_unit_listed_before_keeps_its_first_night(make_history, tiny_line):
-    found = score_candidates(make_history(tables("a"), as_of="2026-03-05 04:00"), tiny_line, heat)
+    found, _ = score_candidates(make_history(tables("a"), as_of="2026-03-05 04:00"), tiny_line, heat)
     assert found["first_night"].tolist() == [date(2026, 3, 3)]
 
 
 @pytest.mark.parametrize("unit", ["<script>", "=1+1"])
 def test_units_with_odd_names_are_scored_under_them(make_history, tiny_line, unit):
-    found = score_candidates(make_history(tables("a", unit), as_of=AS_OF), tiny_line, heat)
+    found, _ = score_candidates(make_history(tables("a", unit), as_of=AS_OF), tiny_line, heat)
     assert found.set_index("unit_id")["score"].round(6)[unit] == 0.2

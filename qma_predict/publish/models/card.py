@@ -19,8 +19,8 @@ from qma_predict.learn.labels import STATES
 from qma_predict.learn.reliability import observed_over_expected_interval
 from qma_predict.learn.training import Training
 from qma_predict.learn.trust import FACTOR
-from qma_predict.publish.card_limits import failure_modes, limits, reproduction, versions
-from qma_predict.publish.markdown import escaped, table
+from qma_predict.publish.models.card_limits import failure_modes, limits, reproduction, versions
+from qma_predict.publish.models.markdown import escaped, table
 
 LONGEST = 60
 """Rows of a table at most; the rest is counted, and stands in the files of the MLflow run."""

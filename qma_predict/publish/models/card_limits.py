@@ -7,7 +7,7 @@ from importlib.metadata import version
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.training import Training
 from qma_predict.line import Line
-from qma_predict.publish.markdown import escaped, table
+from qma_predict.publish.models.markdown import escaped, table
 
 MOST_NAMES = 20
 """Products and machines that are named; the rest is counted."""

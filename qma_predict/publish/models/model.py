@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from qma_predict.learn.promise import CHANCE_ALONE, PromiseSpread
 from qma_predict.learn.trust import NO_RANGES, RiskRanges
 
 
@@ -32,6 +33,8 @@ class Model:
         Why its scores are a ranking and not probabilities; empty if they may be read as such.
     ranges : RiskRanges
         Range of the risk by score; without points where scores are a ranking.
+    spread : PromiseSpread
+        How far a night's probabilities are off together.
     """
 
     line: str
@@ -46,3 +49,4 @@ class Model:
     also: tuple[str, ...] = ()
     ranking: str = ""
     ranges: RiskRanges = NO_RANGES
+    spread: PromiseSpread = CHANCE_ALONE

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
@@ -21,34 +22,27 @@ from qma_predict.home import Home
 from qma_predict.learn import looks, plots
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.feature_list import feature_list
+from qma_predict.learn.promise import CHANCE_ALONE, PromiseSpread
+from qma_predict.learn.reference import Reference, make_reference
 from qma_predict.learn.risk_model import RiskModel
 from qma_predict.learn.search import Search
 from qma_predict.learn.sentinel import in_words
 from qma_predict.learn.training import Training
 from qma_predict.learn.trust import RiskRanges
 from qma_predict.line import Line
-from qma_predict.publish import kept_cards
-from qma_predict.publish.card import model_card
-from qma_predict.publish.model import Model
+from qma_predict.publish.models import kept_cards, kept_references, trusted
+from qma_predict.publish.models.card import model_card
+from qma_predict.publish.models.model import Model
 
 CHAMPION = "champion"
 _BLOCKS = "blocks"
-
-TRUSTED_TYPES = (
-    "collections.OrderedDict",
-    "lightgbm.basic.Booster",
-    "lightgbm.sklearn.LGBMClassifier",
-    "numpy.dtype",
-    "numpy.number",
-    "sklearn.compose._column_transformer.make_column_selector",
-    "sklearn.tree._tree.Tree",
-)
-"""Types, beyond our own and those that skops trusts by itself, that a stored model may consist of."""
+_REFERENCE = "reference"
 
 
 def _mlflow() -> ModuleType:
     """MLflow, imported when it is needed (3 s), silent, and without its telemetry."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
     for name in ("mlflow", "alembic"):
@@ -71,6 +65,8 @@ def _store(home: Home) -> Any:
 
 def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
     """Log a training: a run for each contestant with its metrics, plots, the winner as a model version, and its card.
+
+    With it goes what a night needs to explain its list (`make_reference`), which takes a few more fits.
 
     Parameters
     ----------
@@ -116,6 +112,9 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
         for name in training.models:
             _log_contestant(experiment, name, table)
         logged = _log_model(winner, dataset.X.head(3))
+        with TemporaryDirectory() as folder:
+            kept_references.write(Path(folder), make_reference(dataset, training))
+            mlflow.log_artifacts(folder, _REFERENCE)
     if not client.search_registered_models(f"name = '{line.name}'"):
         client.create_registered_model(line.name)
     tags = {
@@ -128,6 +127,7 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
         "also": json.dumps(also),
         "ranking": training.ranking,
         "ranges": json.dumps(asdict(training.ranges)),
+        "spread": json.dumps(asdict(training.spread)),
     }
     made = client.create_model_version(
         line.name, logged.model_uri, run.info.run_id, tags=tags, model_id=logged.model_id
@@ -192,7 +192,7 @@ def _log_model(model: RiskModel, example: pd.DataFrame) -> Any:
         name="model",
         code_paths=[str(Path(qma_predict.__file__).parent)],
         serialization_format="skops",
-        skops_trusted_types=_trusted_types(model),
+        skops_trusted_types=trusted.dumped(model)[1],
         signature=_signature(model),
         input_example=_typed(example, model.features, model.texts),
         pip_requirements=_requirements(),
@@ -245,25 +245,31 @@ def load(home: Home, model: Model) -> Callable[[pd.DataFrame], np.ndarray]:
     return lambda X: np.asarray(loaded.predict(_typed(X, features, texts)), dtype=float)
 
 
+def load_reference(home: Home, model: Model) -> Reference:
+    """Load what tonight's units are compared with, as the training of a version kept it; see `make_reference`.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be loaded; versions that were trained before there were references have none.
+    """
+    client = _store(home)
+    try:
+        folder = client.download_artifacts(model.run_id, _REFERENCE)
+    except (_mlflow().MlflowException, OSError) as error:
+        raise ModelError(
+            f"{home.mlflow}: model {model.line} v{model.version} has no reference to explain its scores by: {error}. "
+            f"Restore the home, or train again: qma train {model.line}"
+        ) from error
+    return kept_references.read(Path(folder))
+
+
 def _experiment(client: Any, home: Home, line: Line) -> str:
     found = client.get_experiment_by_name(line.name)
     if found:
         return str(found.experiment_id)
     artifacts = (home.mlflow / "artifacts" / line.name).as_uri()
     return str(client.create_experiment(line.name, artifact_location=artifacts))
-
-
-def _trusted_types(model: RiskModel) -> list[str]:
-    """Types that the stored model consists of, if all are trusted: none runs code when loaded."""
-    import skops.io
-
-    types = skops.io.get_untrusted_types(data=skops.io.dumps(model))
-    strange = [name for name in types if name not in TRUSTED_TYPES and not name.startswith("qma_predict.learn.")]
-    if strange:
-        raise ModelError(
-            f"model of types {strange}, which are not trusted. Expected scikit-learn's, LightGBM's or ours."
-        )
-    return list(types)
 
 
 def _log_contestant(experiment: str, name: str, table: pd.DataFrame) -> None:
@@ -328,5 +334,11 @@ def _model(made: Any) -> Model:
         leaks=tags.get("leaks", ""),
         also=tuple(json.loads(tags.get("also", "[]"))),
         ranking=tags.get("ranking", ""),
-        ranges=RiskRanges(**{name: tuple(ends) for name, ends in json.loads(tags.get("ranges", "{}")).items()}),
+        ranges=RiskRanges(**_numbers(tags.get("ranges", "{}"))),
+        spread=PromiseSpread(**_numbers(tags["spread"])) if "spread" in tags else CHANCE_ALONE,
     )
+
+
+def _numbers(text: str) -> dict[str, Any]:
+    """Fields of a dataclass of numbers and tuples of numbers, as JSON has them."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()}

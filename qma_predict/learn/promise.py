@@ -1,0 +1,266 @@
+"""The promise of a list: how many defects its checks should find, with an interval that allows for shared errors.
+
+If the probabilities were right and units failed independently, the number found would be Poisson-binomial. But a
+drifting machine, a bad lot or a level that moved make a night's probabilities wrong together. So all log-odds of a
+night are taken to be off by one shift, which is drawn anew each night; how it is distributed is learnt from the
+nights of a backtest.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.signal import fftconvolve
+from scipy.special import expit, logit
+from scipy.stats import norm
+
+from qma_predict.learn.backtest import Backtest
+
+_SHIFTS = np.linspace(-3.0, 3.0, 61)
+_LEVELS = np.linspace(-1.0, 1.0, 41)
+_SPREADS = np.linspace(0.0, 2.0, 41)
+_LEVEL_PRIOR = 0.25
+"""Standard deviation [log-odds] of a whole backtest's error of level, before any night is seen."""
+_SPREAD_PRIOR = 0.5
+"""Scale [log-odds] of the half-normal spread between nights, before any night is seen."""
+_SURE = 1e-6
+
+
+class Found(NamedTuple):
+    """How many defects a list is expected to find, with the central 90 % interval [defects]."""
+
+    expected: float
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class PromiseSpread:
+    """How far a night's probabilities are off together: the distribution of one shift of all its log-odds.
+
+    Attributes
+    ----------
+    shift : tuple of float
+        Points, rising [log-odds].
+    chance : tuple of float
+        Probability of each, with the sum 1.
+    nights, checked, found : int
+        What it was learnt from: nights of the backtest, their units with a known outcome that would have been
+        listed, and the defects among these.
+    expected : float
+        Defects that were expected among these.
+    """
+
+    shift: tuple[float, ...]
+    chance: tuple[float, ...]
+    nights: int = 0
+    checked: int = 0
+    found: int = 0
+    expected: float = 0.0
+
+    def interval(self, scores: npt.ArrayLike) -> Found:
+        """Return how many defects the checks should find, with the central 90 % interval.
+
+        The interval runs from the 5 % to the 95 % quantile, so it holds at least 90 %; where these leave out the
+        expected number itself, rounded, it is widened to hold it.
+
+        Parameters
+        ----------
+        scores : array of float, shape (n_checked,)
+            P(defect) of the units that are checked.
+
+        Raises
+        ------
+        ValueError
+            A score is missing or outside [0, 1].
+
+        Examples
+        --------
+        >>> CHANCE_ALONE.interval([0.5, 0.5])
+        Found(expected=1.0, low=0, high=2)
+        >>> CHANCE_ALONE.interval([0.25] * 40), PromiseSpread((-1.0, 1.0), (0.5, 0.5)).interval([0.25] * 40)
+        (Found(expected=10.0, low=6, high=15), Found(expected=10.0, low=2, high=23))
+        """
+        score = _probabilities(scores)
+        up_to = np.cumsum(self._chances(score))
+        rounding = 1e-12  # a quantile that is hit exactly must not be missed by a rounding error of the sum
+        low, high = (int(np.argmax(up_to >= level - rounding)) for level in (0.05, 0.95))
+        expected = float(score.sum())
+        return Found(expected, min(low, int(expected)), max(high, int(expected + 0.5)))
+
+    def pit(self, scores: npt.ArrayLike, found: int, u: float) -> float:
+        """Return the randomised probability integral transform of what was found.
+
+        ``P(X < found) + u * P(X = found)``: uniform over nights if the promises are calibrated.
+
+        Parameters
+        ----------
+        scores : array of float, shape (n_checked,)
+            P(defect) of the units that were checked.
+        found : int
+            Defects among them.
+        u : float
+            Drawn uniformly in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            A score is missing or outside [0, 1], or more was found than checked.
+
+        References
+        ----------
+        Czado, C., Gneiting, T. and Held, L. (2009). Predictive model assessment for count data. Biometrics 65.
+
+        Examples
+        --------
+        >>> CHANCE_ALONE.pit([0.5, 0.5], found=1, u=0.5)
+        0.5
+        """
+        score = _probabilities(scores)
+        if not 0 <= found <= len(score):
+            raise ValueError(f"pit: {found} defects found in {len(score)} checked units, expected no more than these")
+        chances = self._chances(score)
+        return float(chances[:found].sum() + u * chances[found])
+
+    def _chances(self, score: np.ndarray) -> np.ndarray:
+        """P(k defects), shape (n_checked + 1,)."""
+        return np.asarray(self.chance) @ poisson_binomial(_shifted(score, np.asarray(self.shift)))
+
+
+CHANCE_ALONE = PromiseSpread((0.0,), (1.0,))
+"""Right probabilities of units that fail independently of each other."""
+
+
+def promise_spread(result: Backtest, contestant: str, capacity: int, weight: pd.Series | None = None) -> PromiseSpread:
+    """Learn from a backtest how far the probabilities of a night are off together.
+
+    Of each night, the `capacity` highest scores are taken, and of these the units whose outcome is known. Given a
+    night's shift b of the log-odds they are independent, with ``logit P' = logit P + b``; over nights, b is normal
+    with a level and a spread, such that odds are multiplied by ``exp(level)`` on average. Both have priors (level
+    N(0, 0.25), spread half-normal with scale 0.5), which few nights or defects leave as they are. The distribution
+    that is returned is the predictive one, averaged over what is not known of both. It is that of the units which are
+    checked: what the plant did not inspect in the backtest's time tells nothing.
+
+    Parameters
+    ----------
+    result : Backtest
+    contestant : str
+        Whose scores the lists will have.
+    capacity : int
+        Units that a list holds.
+    weight : Series of float, indexed by unit_id, optional
+        How many units each inspected unit stands for, where the contestant was fitted with it. A night's units
+        together count as many as they are worth, ``(sum of w)^2 / sum of w^2`` (Kish 1965).
+
+    Returns
+    -------
+    PromiseSpread
+        That of the priors alone if no outcome of a listed unit is known.
+    """
+    rows = _listed(result, contestant, capacity)
+    own = np.ones(len(rows)) if weight is None else weight.reindex(rows["unit_id"]).fillna(1.0).to_numpy()
+    likelihood = _likelihood(rows, own)
+    level, spread, shifts = _distributions()
+    posterior = norm.logpdf(level, scale=_LEVEL_PRIOR) + norm.logpdf(spread, scale=_SPREAD_PRIOR)
+    posterior = posterior + np.log(likelihood @ shifts.T + _SURE**2).sum(axis=0)
+    posterior = np.exp(posterior - posterior.max())
+    chance = posterior / posterior.sum() @ shifts
+    kept = chance > _SURE
+    return PromiseSpread(
+        tuple(_SHIFTS[kept].round(6).tolist()),
+        tuple((chance[kept] / chance[kept].sum()).round(9).tolist()),
+        nights=rows["night"].nunique(),
+        checked=len(rows),
+        found=int(rows["outcome"].sum()),
+        expected=float(rows["score"].sum()),
+    )
+
+
+def poisson_binomial(probabilities: np.ndarray) -> np.ndarray:
+    """Return P(k of n happen) for independent events, by multiplying their generating functions in pairs.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float, shape (..., n)
+
+    Returns
+    -------
+    ndarray of float, shape (..., n + 1)
+        Good to about 1e-15.
+
+    References
+    ----------
+    Hong, Y. (2013). On computing the distribution function for the Poisson binomial distribution.
+    Computational Statistics & Data Analysis 59, 41-51.
+
+    Examples
+    --------
+    >>> poisson_binomial(np.array([0.5, 0.5, 1.0]))
+    array([0.  , 0.25, 0.5 , 0.25])
+    """
+    p = np.asarray(probabilities, dtype=float)
+    n = p.shape[-1]
+    if n == 0:
+        return np.ones((*p.shape[:-1], 1))
+    each = np.stack([1 - p, p], axis=-1)
+    while each.shape[-2] > 1:
+        if each.shape[-2] % 2:
+            nothing = np.zeros((*each.shape[:-2], 1, each.shape[-1]))
+            nothing[..., 0] = 1.0
+            each = np.concatenate([each, nothing], axis=-2)
+        each = _multiplied(each[..., 0::2, :], each[..., 1::2, :])
+    return each[..., 0, : n + 1].clip(min=0.0)
+
+
+def _multiplied(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    length = one.shape[-1]
+    if length > 64:  # the transform is faster only for long ones, and loses digits in the tails
+        return fftconvolve(one, other, axes=-1)
+    product = np.zeros((*one.shape[:-1], 2 * length - 1))
+    for at in range(length):
+        product[..., at : at + length] += one[..., at : at + 1] * other
+    return product
+
+
+def _probabilities(scores: npt.ArrayLike) -> np.ndarray:
+    score = np.asarray(scores, dtype=float)
+    if not np.all((score >= 0) & (score <= 1)):
+        raise ValueError("promise: every score must lie in [0, 1]; leave units without a score out")
+    return score
+
+
+def _shifted(score: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Scores at each shift of their log-odds, shape (n_shifts, n_units)."""
+    shifted = expit(logit(score) + shift[:, None])  # 0 and 1 are sure, and stay so
+    shifted[shift == 0.0] = score  # to the bit
+    return shifted
+
+
+def _listed(result: Backtest, contestant: str, capacity: int) -> pd.DataFrame:
+    """Units of known outcome on the lists that each night would have had."""
+    rows = result.predictions
+    rows = rows[rows["contestant"] == contestant].sort_values(["score", "unit_id"], ascending=[False, True])
+    rows = rows[rows.groupby("night").cumcount() < capacity]
+    return rows[rows["outcome"].notna()].sort_values(["night", "unit_id"], ignore_index=True)
+
+
+def _likelihood(rows: pd.DataFrame, weight: np.ndarray) -> np.ndarray:
+    """Likelihood of each night's outcomes at each of `_SHIFTS`, the greatest being 1; shape (n_nights, n_shifts)."""
+    score = rows["score"].to_numpy().clip(_SURE, 1 - _SURE)
+    chance = _shifted(score, _SHIFTS)
+    log = np.log(np.where(rows["outcome"].to_numpy() == 1.0, chance, 1 - chance))
+    units = pd.DataFrame({"night": rows["night"], "w": weight, "squared": weight**2}).groupby("night")
+    worth = weight * (units["w"].transform("sum") / units["squared"].transform("sum")).to_numpy()
+    by_night = pd.DataFrame((log * worth).T).groupby(rows["night"].to_numpy()).sum().to_numpy()
+    return np.exp(by_night - by_night.max(axis=1, keepdims=True))
+
+
+def _distributions() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Levels, spreads, shape (n,), and the chance of each of `_SHIFTS` by them, shape (n, n_shifts)."""
+    level, spread = (grid.ravel() for grid in np.meshgrid(_LEVELS, _SPREADS))
+    between = (_SHIFTS[1:] + _SHIFTS[:-1]) / 2
+    middle = level - spread**2 / 2  # so that odds are multiplied by exp(level) on average
+    up_to = norm.cdf(between, loc=middle[:, None], scale=np.maximum(spread, _SURE)[:, None])
+    return level, spread, np.diff(up_to, prepend=0.0, append=1.0)

@@ -1,0 +1,60 @@
+"""Every unit made under the same conditions, by where it is now."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import pandas as pd
+
+from qma_predict.data.lake import History
+from qma_predict.features.conditions import conditions, made_since
+from qma_predict.features.points import whereabouts
+from qma_predict.line import Line
+from qma_predict.publish.issues.find import Issue
+
+UNKNOWN = "not recorded"
+
+
+def blast_radius(
+    history: History, line: Line, shared: Sequence[tuple[str, str]], since: datetime
+) -> tuple[tuple[str, int], ...]:
+    """Where all units are that came under the same conditions since a moment, candidates or not.
+
+    Parameters
+    ----------
+    history : History
+        As of the night.
+    line : Line
+    shared : sequence of (attribute, value)
+    since : datetime, UTC
+        A unit belongs to them if it came under the last of the conditions then or later.
+
+    Returns
+    -------
+    tuple of (str, int)
+        Station of the visit that started last, which may be a storage place, shipping or scrap, and how many units are
+        there, most first.
+    """
+    return _places(history, conditions(history, made_since(history, since), line), shared, since)
+
+
+def with_places(issues: Sequence[Issue], history: History, line: Line) -> tuple[Issue, ...]:
+    """The issues with their `places`."""
+    if not issues:
+        return ()
+    known = conditions(history, made_since(history, min(issue.since for issue in issues)), line)
+    return tuple(replace(issue, places=_places(history, known, issue.conditions, issue.since)) for issue in issues)
+
+
+def _places(
+    history: History, known: pd.DataFrame, shared: Sequence[tuple[str, str]], since: datetime
+) -> tuple[tuple[str, int], ...]:
+    wanted = known.merge(pd.DataFrame(list(shared), columns=["attribute", "value"]))
+    of_unit = wanted.groupby("unit_id").agg(shared=("attribute", "size"), last=("occurred_at", "max"))
+    under = of_unit[(of_unit["shared"] == len(shared)) & (of_unit["last"] >= since)]
+    if under.empty:
+        return ()
+    stations = whereabouts(history, under.index.to_series())["station"].fillna(UNKNOWN)
+    counts = stations.value_counts().rename_axis("station").reset_index()
+    counts = counts.sort_values(["count", "station"], ascending=[False, True])
+    return tuple((str(row.station), int(row.count)) for row in counts.itertuples(index=False))

@@ -1,0 +1,57 @@
+"""Files, folders and links that are on the disk, whole, before anybody sees them."""
+
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+Step = Callable[[str], None]
+
+_STAGING = ".staging-"
+
+logger = logging.getLogger(__name__)
+
+
+def write_flushed(path: Path, data: bytes) -> None:
+    """Write a new file to the disk."""
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Write the names in a folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def staging(folder: Path, name: str) -> Path:
+    """A name in the folder that nobody else uses, for what is not finished; `remove_debris` knows it."""
+    return folder / f"{_STAGING}{name}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def move_link(
+    link: Path, to: str, step: Step = lambda name: None, steps: tuple[str, str] = ("link made", "link moved")
+) -> None:
+    """Let a link point elsewhere, at once; ``step`` is called when the new one is made, and when it took the place."""
+    fresh = staging(link.parent, link.name)
+    fresh.symlink_to(to, target_is_directory=True)
+    step(steps[0])
+    os.replace(fresh, link)
+    step(steps[1])
+
+
+def remove_debris(folder: Path) -> None:
+    """Remove what dead writers left; only for the one who may write to the folder."""
+    for entry in folder.glob(f"{_STAGING}*"):
+        if entry.is_symlink():
+            entry.unlink()
+        else:
+            shutil.rmtree(entry)
+        logger.info("removed %s, left by a writer that was stopped", entry)

@@ -1,0 +1,114 @@
+"""The manifest of a published list: what the list says of itself, and the hash of every file."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from qma_predict.errors import PublicationError
+
+MANIFEST = "manifest.json"
+RECEIPT = "receipt.json"
+VERSION = 2
+
+_FIRST = {"revision": 1, "reason": None, "replaces": None}
+
+
+def manifest_bytes(
+    business_date: date,
+    contents: Mapping[str, bytes],
+    facts: Mapping[str, Any],
+    *,
+    revision: int = 1,
+    reason: str | None = None,
+    replaces: str | None = None,
+) -> bytes:
+    """The manifest as a file; ``replaces`` is the SHA-256 of the manifest that this one takes the place of."""
+    return as_json({
+        "manifest_version": VERSION,
+        "business_date": business_date.isoformat(),
+        "revision": revision,
+        "reason": reason,
+        "replaces": replaces,
+        "facts": facts,
+        "files": _entries(contents),
+    })  # fmt: skip
+
+
+def receipt_bytes(receipt: Mapping[str, Any], manifest: bytes) -> bytes:
+    """What depends on the clock as a file, which also names the manifest."""
+    return as_json({**receipt, "manifest_sha256": sha256(manifest)})
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """Return the manifest of a published list after comparing every file with its hash.
+
+    Parameters
+    ----------
+    path : Path
+        A date of a line's folder, or one of the revisions.
+
+    Returns
+    -------
+    dict
+        With ``revision``, 1 in lists of earlier versions of the program, ``reason`` and ``replaces``.
+
+    Raises
+    ------
+    PublicationError
+        Anything is missing or differs; the message names every such file.
+    """
+    whole = path.resolve()  # once: a list that is replaced meanwhile is still read to its end
+    try:
+        written = (whole / MANIFEST).read_bytes()
+        manifest = json.loads(written)
+        sealed = json.loads((whole / RECEIPT).read_bytes())["manifest_sha256"]
+        files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(whole, [f"{MANIFEST} or {RECEIPT} cannot be read ({error!r})"]) from error
+    manifest, wrong = _FIRST | manifest, []
+    if sha256(written) != sealed:
+        wrong.append(f"{MANIFEST} is not the one that {RECEIPT} names")
+    day, _, number = whole.name.partition(".r")
+    if manifest.get("business_date") != day:
+        wrong.append(f"{MANIFEST} is of business date {manifest.get('business_date')}")
+    if number and str(manifest["revision"]) != number:
+        wrong.append(f"{MANIFEST} is of revision {manifest['revision']}")
+    for name, expected in sorted(files.items()):
+        file = whole / name
+        if not file.is_file():
+            wrong.append(f"{name} is missing")
+        elif (found := sha256(file.read_bytes())) != expected:
+            wrong.append(f"{name} has SHA-256 {found[:12]}..., expected {expected[:12]}...")
+    if wrong:
+        raise _damaged(whole, wrong)
+    return manifest
+
+
+def says(manifest: Mapping[str, Any], contents: Mapping[str, bytes], facts: Mapping[str, Any]) -> bool:
+    """Whether a manifest is of these files and facts."""
+    return bool(manifest["files"] == _entries(contents) and manifest["facts"] == json.loads(as_json(facts)))
+
+
+def as_json(content: Mapping[str, Any]) -> bytes:
+    """JSON that is the same for the same content."""
+    text = json.dumps(content, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _entries(contents: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
+    return {name: {"bytes": len(data), "sha256": sha256(data)} for name, data in contents.items()}
+
+
+def _damaged(path: Path, wrong: list[str]) -> PublicationError:
+    return PublicationError(
+        f"{path}: the published list is damaged: {'; '.join(wrong)}; expected the files as they were "
+        "published; restore the folder from a backup, or move it away and publish the date again"
+    )

@@ -1,0 +1,1 @@
+"""Who is told of a list, and that there is none."""

@@ -1,0 +1,1 @@
+"""What is kept of a trained model: registry, model card, and what explains its lists."""

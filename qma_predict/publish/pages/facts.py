@@ -1,0 +1,196 @@
+"""What a list states of itself, wherever it is shown: page, check sheet, workbook, message, manifest."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import pandas as pd
+
+from qma_predict.publish.pages.words import Moments, count_words, counted, risk_words
+
+STATES = {
+    "OK": "OK to use",
+    "DEGRADED": "use with care",
+    "BASELINE": "list by the simple rule, model not used tonight",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the head of the page states.
+
+    Times are aware and may be in any zone; the page shows them in ``timezone``. None means that the figure is
+    not known, and the page says so.
+    """
+
+    plant: str
+    line: str
+    business_date: date
+    as_of: datetime  # the moment as which everything was asked
+    valid_until: datetime
+    timezone: str  # of the line, as in the tz database: Europe/Berlin
+    list_id: str
+    state: str  # a key of STATES
+    state_reasons: tuple[str, ...]  # in words
+    data_until: datetime | None  # newest recorded time among the data used
+    sources: int  # number of sources read
+    model: str
+    model_version: str | None
+    trained_until: datetime | None  # newest data that the model learnt from
+    capacity: int | None  # [units]; None where it is given as work
+    base_rate: float | None  # share of defects among units with a known label, recently
+    expected: float | None  # [defects] among the listed units
+    low: int | None
+    high: int | None
+    random_found: float | None  # [defects] by as many checks of units picked at random
+    ranking: str = ""  # why scores are a ranking and not probabilities; empty if they may be read as such
+    minutes: float | None = None  # capacity as work [min]; None where it is given in units
+    more_hour: float | None = None  # [defects] that one more hour of inspection would add
+    ahead: int | None = None  # listed units that have not reached their gate yet [units]
+    no_issues_because: str = ""  # why no issue can be told tonight; empty if it can
+    by: datetime | None = None  # until when the checks are wanted; valid_until if None
+
+    @property
+    def moments(self) -> Moments:
+        """Times as the line's own clocks show them."""
+        return Moments(self.timezone, self.business_date, self.as_of)
+
+
+def check_facts(facts: Facts) -> None:
+    """Refuse facts that a reader could not act on.
+
+    Raises
+    ------
+    ValueError
+        A state that is not in `STATES`, a state other than OK without a reason, or not exactly one of ``capacity``
+        and ``minutes``.
+    """
+    if facts.state not in STATES:
+        raise ValueError(f"state is {facts.state!r}, expected one of {list(STATES)}")
+    if facts.state != "OK" and not facts.state_reasons:
+        raise ValueError(f"state is {facts.state} without a reason, expected state_reasons to say why")
+    if (facts.capacity is None) == (facts.minutes is None):
+        raise ValueError(f"capacity is {facts.capacity} units and {facts.minutes} min, expected exactly one of them")
+
+
+def state_words(facts: Facts) -> str:
+    """Return the state with what it means for the reader."""
+    return STATES["OK"] if facts.state == "OK" else f"{facts.state}: {STATES[facts.state]}"
+
+
+def capacity_words(facts: Facts, listed: int, work: float | None) -> str:
+    """Return what can be checked and what is listed.
+
+    Parameters
+    ----------
+    facts : Facts
+    listed : int
+        Listed units [units].
+    work : float or None
+        Of their checks together [min].
+    """
+    minutes = None if work is None else f"{work:,.0f} min"
+    if facts.minutes is not None:
+        listed_words = counted(listed, "check") + (f", {minutes}" if minutes else "")
+        return f"{facts.minutes:,.0f} min of work (listed: {listed_words})"
+    words = counted(int(facts.capacity or 0), "check")
+    if listed == facts.capacity:
+        return f"{words} ({minutes})" if minutes else words
+    return f"{words} (listed: {listed:,}{f', {minutes}' if minutes else ''})"
+
+
+def expected_words(facts: Facts) -> str:
+    """Return how many defects the checks should find."""
+    if facts.expected is None:
+        return "not enough known yet"
+    number = count_words(facts.expected)
+    words = f"{number} defect{'' if number == '1' else 's'} found"
+    return words if facts.low is None else f"{words} ({facts.low}-{facts.high})"
+
+
+def random_words(facts: Facts) -> str:
+    """Return how many defects as many checks would find at random."""
+    if facts.random_found is None:
+        return "picking at random would find an unknown number: not enough known yet"
+    return f"picking at random would find {count_words(facts.random_found, about='about ')}"
+
+
+def more_words(facts: Facts) -> str | None:
+    """Return what one more hour of inspection would add; None if that is not known."""
+    if facts.more_hour is None:
+        return None
+    return f"one more hour of inspection would add {count_words(facts.more_hour, about='about ')}"
+
+
+def base_rate_words(rate: float | None) -> str:
+    """Return the usual share of defects."""
+    if rate is None:
+        return "usual rate not known yet"
+    if rate == 0:
+        return "no defect known so far"
+    return f"normally {risk_words(rate)}"
+
+
+def data_words(facts: Facts) -> str:
+    """Return how new the data is and from how many sources."""
+    until = f"recorded up to {facts.moments.words(facts.data_until)}" if facts.data_until else "nothing recorded yet"
+    return f"{until}, {counted(facts.sources, 'source')}"
+
+
+def model_words(facts: Facts) -> str:
+    """Return which model made the list and what it learnt from."""
+    words = facts.model
+    if facts.model_version:
+        words += f", version {facts.model_version}"
+    if facts.trained_until:
+        words += f", trained with data until {facts.moments.words(facts.trained_until)}"
+    return words
+
+
+def last_words(promises: pd.DataFrame, facts: Facts) -> tuple[str, str]:
+    """Return which list was the last one, and what it promised and found.
+
+    Parameters
+    ----------
+    promises : DataFrame, one row an earlier list, newest first
+        ``business_date`` (date), ``promised``, ``low``, ``high``, ``listed``, ``checked``, ``found``, ``pending``,
+        ``not_checked`` and ``verdict``.
+    facts : Facts
+
+    Returns
+    -------
+    when, words : str
+    """
+    if promises.empty:
+        return "YESTERDAY", "no earlier list"
+    last = promises.iloc[0]
+    yesterday = last["business_date"] == facts.business_date - timedelta(days=1)
+    when = "YESTERDAY" if yesterday else f"LIST OF {facts.moments.day(last['business_date'])}"
+    if last["checked"] == 0:
+        return (
+            when,
+            f"{last['listed']:,.0f} listed, {last['not_checked']:,.0f} not checked, {last['pending']:,.0f} pending",
+        )
+    promised = "promised no number"
+    if not pd.isna(last["promised"]):
+        promised = f"promised {count_words(last['promised'])}"
+        promised += "" if pd.isna(last["low"]) else f" ({last['low']:.0f}-{last['high']:.0f})"
+    found = f"found {last['found']:,.0f} in {last['checked']:,.0f} checked"
+    return when, f"{promised}, {found}, {last['not_checked']:,.0f} not checked, {last['pending']:,.0f} pending"
+
+
+def kept_words(promises: pd.DataFrame) -> str:
+    """Return on how many nights the promise was kept, of those that are known well enough to say.
+
+    Examples
+    --------
+    >>> kept_words(pd.DataFrame({"verdict": ["not enough yet", "kept", "kept", "broken"]}))
+    'promise kept 2 of 3, 1 not enough known yet'
+    >>> kept_words(pd.DataFrame({"verdict": ["not enough yet"]}))
+    'not enough known yet'
+    """
+    verdicts = promises["verdict"]
+    kept, broken = int((verdicts == "kept").sum()), int((verdicts == "broken").sum())
+    open_ones = len(verdicts) - kept - broken
+    if not kept + broken:
+        return "not enough known yet"
+    return f"promise kept {kept} of {kept + broken}" + (f", {open_ones} not enough known yet" if open_ones else "")

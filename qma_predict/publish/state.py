@@ -1,0 +1,153 @@
+"""Whether a list may be used as it is: OK, DEGRADED or BASELINE, with the reasons in words."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import pandas as pd
+from scipy.stats import binom
+
+from qma_predict.data.lake import History
+from qma_predict.line import Line
+from qma_predict.publish.models.model import Model
+
+STALE = timedelta(hours=24)
+"""Data is called stale when nothing was recorded in a table of the process for so long before the night."""
+
+PROCESS_TABLES = ("visits", "readings")
+
+MISSING = 0.5
+"""A feature is missing tonight if so much more of it is missing than among the good units of the training."""
+
+MANY = 0.5
+"""A unit's data is incomplete if it lacks so many of the readings that nearly all good units have."""
+
+CHANCE = 0.01
+"""Promises are called broken too often where right ones would be it by chance on fewer than so many nights."""
+
+_NEARLY_ALL = 0.9
+_BROKEN_BY_CHANCE = 0.1
+_NAMED = 4
+
+
+def state_of(
+    history: History,
+    line: Line,
+    model: Model,
+    *,
+    fresh: Mapping[str, datetime | None],
+    X: pd.DataFrame,
+    siblings: pd.DataFrame,
+    promises: pd.DataFrame,
+) -> tuple[str, tuple[str, ...]]:
+    """Return the state of a night's list and why it is not OK.
+
+    Parameters
+    ----------
+    history : History
+        As of the night.
+    line : Line
+    model : Model
+    fresh : mapping of str to datetime or None
+        When something was last recorded in each table of the line.
+    X : DataFrame, shape (n_scored, n_features)
+        Features of the scored candidates.
+    siblings : DataFrame, shape (n_siblings, n_features)
+        Those of good units of the training.
+    promises : DataFrame, one row an earlier list, newest first
+        ``verdict``: "kept", "broken" or "not enough yet".
+
+    Returns
+    -------
+    state : str
+        "BASELINE" if a baseline is used instead of the recipe, "DEGRADED" if there is another reason, else "OK".
+    reasons : tuple of str
+    """
+    reasons = []
+    if not model.is_recipe:
+        reasons.append(f"no model was shown to be better than the simple rule: {model.finding}")
+    reasons += [*_stale(history, fresh), *_problems(history), *_missing(X, siblings), *_broken(promises)]
+    return "BASELINE" if not model.is_recipe else "DEGRADED" if reasons else "OK", tuple(reasons)
+
+
+def cautions(X: pd.DataFrame, siblings: pd.DataFrame) -> pd.Series:
+    """Return why a unit's risk is less certain than others', missing where it is not.
+
+    Parameters
+    ----------
+    X, siblings
+        As `state_of` takes them.
+
+    Returns
+    -------
+    Series of str, shape (n_scored,), indexed by unit_id
+
+    Examples
+    --------
+    >>> siblings = pd.DataFrame({"press.force.last": [1.0] * 9, "oven.heat.last": [2.0] * 9, "unit.product": ["A"] * 9})
+    >>> X = pd.DataFrame({"press.force.last": [1.0, None], "oven.heat.last": None, "unit.product": ["A", "B"]})
+    >>> cautions(X, siblings).tolist()
+    ['1 of 2 readings are missing', '2 of 2 readings are missing; B is new']
+    """
+    known = siblings.notna().mean()
+    numbers = [name for name in siblings.select_dtypes("number") if known[name] >= _NEARLY_ALL]
+    lacks = X.reindex(columns=numbers).isna().sum(axis=1)
+    said = lacks.map(lambda n: f"{n} of {len(numbers)} readings are missing" if n else "")
+    said = said.where(lacks >= MANY * max(len(numbers), 1), "")
+    for name in _categories(siblings):
+        if name in X:
+            new = X[name].notna() & ~X[name].isin(siblings[name].unique())
+            also = said.where(said == "", said + "; ") + X[name].astype("str") + " is new"
+            said = said.mask(new, also)
+    return said.astype("str").where(said != "")
+
+
+def _categories(siblings: pd.DataFrame) -> list[str]:
+    """Texts whose values come again, such as machines and products; not those that are new with each lot or unit."""
+    texts = siblings.columns.difference(siblings.select_dtypes("number").columns)
+    return [name for name in texts if 0 < siblings[name].nunique() <= max(len(siblings) / 10, 1)]
+
+
+def _stale(history: History, fresh: Mapping[str, datetime | None]) -> list[str]:
+    reasons = []
+    for table in PROCESS_TABLES:
+        if table not in fresh:
+            continue  # the line has no such source
+        newest = fresh[table]
+        if newest is None:
+            reasons.append(f"no {table} are known")
+        elif history.as_of - newest > STALE:
+            reasons.append(f"no {table} were recorded in the {STALE.total_seconds() / 3600:.0f} hours before the list")
+    return reasons
+
+
+def _problems(history: History) -> list[str]:
+    """Sources and files that the night's own ingest could not read."""
+    problems = history.tables["problems"]
+    recent = problems.filter(
+        problems.ingested_at <= history.as_of.to_pydatetime(),
+        problems.ingested_at > (history.as_of - STALE).to_pydatetime(),
+    )
+    return sorted(set(recent.to_pandas()["problem"]))
+
+
+def _missing(X: pd.DataFrame, siblings: pd.DataFrame) -> list[str]:
+    """Sensors of which most units lack tonight what good units had."""
+    if X.empty:
+        return []
+    names = siblings.select_dtypes("number").columns
+    more = X.reindex(columns=names).isna().mean() - siblings[names].isna().mean()
+    silent = sorted({name.rpartition(".")[0] or name for name in more.index[more > MISSING]})
+    if not silent:
+        return []
+    all_of_them = {name.rpartition(".")[0] or name for name in names}
+    some = ", ".join(silent[:_NAMED]) + (f" and {len(silent) - _NAMED} more" if len(silent) > _NAMED else "")
+    return [f"{len(silent)} of {len(all_of_them)} sensors are missing for most units: {some}"]
+
+
+def _broken(promises: pd.DataFrame) -> list[str]:
+    """Whether earlier lists broke their promises more often than nine right ones of ten do."""
+    verdicts = promises["verdict"] if "verdict" in promises else pd.Series(dtype="str")
+    broken, told = int((verdicts == "broken").sum()), int(verdicts.isin(["kept", "broken"]).sum())
+    if broken < 2 or binom.sf(broken - 1, told, _BROKEN_BY_CHANCE) > CHANCE:
+        return []
+    return [f"{broken} of the last {told} promises that can be judged were broken: take the risks as a ranking"]

@@ -1,0 +1,172 @@
+"""Answers come back: from a filled list to the lake and the desk database."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from sqlalchemy import Engine
+
+from qma_predict.data.files import on_disk
+from qma_predict.data.ingest import take
+from qma_predict.data.lake import Lake
+from qma_predict.data.sources import file_id
+from qma_predict.data.values import TIME
+from qma_predict.line import Line
+from qma_predict.publish.lists.desk import record_answers
+from qma_predict.publish.pages.words import counted
+from qma_predict.review.answer_checks import UNIT, checked, listed_units
+from qma_predict.review.answer_files import answers_in, read_answers, source_of
+from qma_predict.review.answer_results import inspections_of
+
+__all__ = ["Imported", "Refused", "import_answers", "imported_words", "read_answers"]
+
+SHOWN = 20
+"""Refused rows that `imported_words` tells by themselves."""
+
+
+class Refused(NamedTuple):
+    """A row that was not taken; `sheet` is empty for CSV, `row` is as a spreadsheet numbers it."""
+
+    sheet: str
+    row: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of the answers of a file: rows = accepted + duplicates + refused.
+
+    Attributes
+    ----------
+    path : str
+    rows : int
+        Rows with a result or a comment; `empty` have neither.
+    accepted, duplicates : int
+        Answers that were new, and rows that say what was answered already.
+    refused : tuple of Refused
+        All are in the lake's table `quarantine` as well.
+    results : int
+        Rows of `inspections` that came of it.
+    """
+
+    path: str
+    rows: int
+    accepted: int
+    duplicates: int
+    refused: tuple[Refused, ...]
+    empty: int
+    results: int
+
+
+def import_answers(engine: Engine, lake: Lake, line: Line, folder: Path, file: Path, *, now: datetime) -> Imported:
+    """Take the answers of a filled list into the lake and the desk database; the same file again changes nothing.
+
+    A changed answer is a correction, with a later moment. Results become inspections at the gate unless the line
+    wants them confirmed there (`list.confirm`). Stopped anywhere and run again with the same file, nothing is lost
+    and nothing is taken twice.
+
+    Parameters
+    ----------
+    engine : Engine
+        Of `qma_predict.publish.lists.desk.open_desk`.
+    lake : Lake
+        Of this line. The caller sees to it that one process at a time writes to it.
+    line : Line
+    folder : Path
+        ``<home>/published/<line>``, with the lists that are answered.
+    file : Path
+        As `read_answers` reads it.
+    now : datetime, UTC
+        When answers were given that do not say it, and from when on they are known.
+
+    Raises
+    ------
+    SourceError
+        If the file cannot be read, or is no filled list.
+    PublicationError
+        If a list that is answered is damaged.
+    LakeError, HomeError
+        If the lake or the desk database cannot be written.
+    """
+    content = on_disk(str(file)).load()
+    rows, unreadable = answers_in(file, content)
+    listed = listed_units(folder, set(rows["list_id"].dropna()))
+    identity = _identity(content, listed, line)
+    before = lake.read("answers")
+    if lake.taken("answers", [identity]):  # the same file again, or after a stop: what it said then
+        before = before[before["file_id"] == identity]
+    answers, refused = checked(rows, listed, before, line, now)
+    refused = pd.concat([unreadable, refused], ignore_index=True)
+    count = len(rows) + len(unreadable)
+    # known from now on, as recorded_at says; a later moment in the book would keep this day's list from its own data
+    as_of = line.as_of(line.current_business_date(now))
+    source = source_of(file)
+    new = _as_taken(answers, now)
+    counts = take(lake, source, identity, new, _as_refused(refused), count=count, as_of=as_of)
+    known, results = lake.read("answers"), 0
+    if not line.list.confirm:
+        found = inspections_of(known, answers, listed, line)
+        source = source_of(file, "inspections")
+        none = _as_refused(refused.head(0))
+        results = take(lake, source, f"{identity} results", found, none, count=len(found), as_of=as_of).accepted
+    record_answers(engine, _as_written(known, answers, hashlib.sha256(content).hexdigest()))
+    return Imported(
+        str(file),
+        count,
+        counts.accepted,
+        count - counts.accepted - len(refused),
+        tuple(Refused(*row) for row in refused[["sheet", "row", "reason"]].itertuples(index=False, name=None)),
+        rows.attrs["empty"],
+        results,
+    )
+
+
+def imported_words(done: Imported) -> str:
+    """What an import did, in lines.
+
+    Examples
+    --------
+    >>> refused = (Refused("Units", 7, "unit_id: not among the units to check of that list: 'u9'"),)
+    >>> print(imported_words(Imported("filled.xlsx", 5, 3, 1, refused, 30, 3)))
+    filled.xlsx: 5 rows with an answer, 30 without: 3 accepted, 1 duplicates, 1 refused; 3 results at the gate
+      Units, row 7: unit_id: not among the units to check of that list: 'u9'
+    """
+    lines = [
+        f"{done.path}: {counted(done.rows, 'row')} with an answer, {done.empty:,} without: {done.accepted:,} accepted, "
+        f"{done.duplicates:,} duplicates, {len(done.refused):,} refused; {counted(done.results, 'result')} at the gate"
+    ]
+    for one in done.refused[:SHOWN]:
+        lines.append(f"  {f'{one.sheet}, ' if one.sheet else ''}row {one.row}: {one.reason}")
+    if len(done.refused) > SHOWN:
+        lines.append(f"  and {len(done.refused) - SHOWN:,} more, all in the lake's table quarantine")
+    return "\n".join(lines)
+
+
+def _identity(content: bytes, listed: pd.DataFrame, line: Line) -> str:
+    """Of the file and of what it was checked against: a row that was refused may be good once its list is there."""
+    lists = listed[["list_id", "revisions"]].drop_duplicates().sort_values("list_id")
+    against = f"answers {lists.to_numpy().tolist()} {line.gate.void}"
+    return file_id(content, against.encode())
+
+
+def _as_taken(answers: pd.DataFrame, now: datetime) -> pd.DataFrame:
+    """Answers as rows of the lake's table, with their places."""
+    rows = answers.rename(columns={"comment": "text", "sheet": "column"})
+    recorded = rows["answered_at"].clip(lower=pd.Timestamp(now)).astype(TIME)
+    rows = rows.assign(occurred_at=rows["answered_at"], recorded_at=recorded)
+    columns = [*UNIT, "answered_at", "code", "text", "occurred_at", "recorded_at", "row", "column"]
+    return rows[columns].reset_index(drop=True)
+
+
+def _as_refused(refused: pd.DataFrame) -> pd.DataFrame:
+    return refused.rename(columns={"sheet": "column"})[["row", "column", "reason", "content"]]
+
+
+def _as_written(known: pd.DataFrame, answers: pd.DataFrame, digest: str) -> pd.DataFrame:
+    """Answers of this file that are in the lake, as the desk database has them."""
+    key = [*UNIT, "answered_at"]
+    rows = known.drop_duplicates(key, keep="last").merge(answers[[*key, "sheet", "row"]], on=key)
+    return rows.rename(columns={"text": "comment", "recorded_at": "imported_at"}).assign(file_digest=digest)
