@@ -148,8 +148,8 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
         self.weights_ = mixture_weights(
             np.concatenate([np.empty((count, 0)), *scores], axis=1), labels[seen], sample_weight=_some(weight, seen)
         )
-        in_use = [self._raw(frame.iloc[rows]) for rows in later]
-        self._calibrate([weighted_mean(self.weights_, score) for score in scores], in_use, later, labels, weight)
+        rates = [float(np.average(labels[train], weights=_some(weight, train))) for train, _ in origins]
+        self._calibrate([weighted_mean(self.weights_, score) for score in scores], rates, later, labels, weight)
         return self
 
     def predict_proba(self, X: object) -> np.ndarray:
@@ -199,21 +199,21 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
     def _calibrate(
         self,
         scores: list[np.ndarray],
-        in_use: list[np.ndarray],
+        rates: list[float],
         later: list[np.ndarray],
         labels: np.ndarray,
         weight: np.ndarray | None,
     ) -> None:
-        """Calibrate on blocks of later rows: scored when they were new, and by the members in use."""
-        rows, raw, now = (np.concatenate([np.arange(0), *parts]) for parts in (later, scores, in_use))
-        rows = rows.astype(int)
+        """Calibrate on blocks of later rows, scored when they were new by models that learnt from these rates."""
+        rows, raw = (np.concatenate([np.arange(0), *parts]) for parts in (later, scores))
+        rows, sizes = rows.astype(int), [len(part) for part in later]
         self.calibration_ = Calibration(self.strength).fit(
             raw,
             labels[rows],
             base_rate=float(np.average(labels, weights=weight)),
             learnt_from=min(labels.sum(), len(labels) - labels.sum()),
-            block=np.repeat(np.arange(len(later)), [len(part) for part in later]),
-            in_use=now,
+            block=np.repeat(np.arange(len(later)), sizes),
+            learnt_rate=np.repeat(rates, sizes),
             sample_weight=_some(weight, rows),
         )
         self.is_ranking_ = self.calibration_.is_ranking_

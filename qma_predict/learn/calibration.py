@@ -1,7 +1,6 @@
 """Probabilities that mean what they say, learnt from few defects."""
 
 import numpy as np
-import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator
@@ -118,11 +117,12 @@ class Calibration(BaseEstimator):
         ``method_ = "isotonic"``: the mean, in log odds, of that sigmoid and of isotonic regression on it; the sigmoid
         keeps the ranking within the steps.
 
-    The rows come in blocks, each scored by the model of its time, and the model in use is fitted on all of them. Where
-    the base rate drifts, that one knows by itself part of what the models of the time did not: the median, over the
-    rows of a block, of the difference in log odds. That part is not added a second time. If the newest block
-    then holds significantly more or fewer defects than the level of those before it promises, the base rate has
-    jumped: the level is that of the newest block.
+    The rows come in blocks, each scored by a model of its time, and the model in use is fitted on all of them. Where
+    the base rate drifts, that one knows by itself part of what the models of the time did not: the difference, in log
+    odds, between the base rates that they learnt from. That part is not added a second time. (How the model in use
+    scores the rows themselves does not tell: it has seen them.) The level is that of the older blocks, moved to where
+    the newest puts it, since a plant is more like last month than like last year: shrunk with `strength`, unless the
+    newest differs significantly, as after a jump of the base rate.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ class Calibration(BaseEstimator):
     steps_ : numpy.ndarray, shape (2, n_steps)
         Log odds by the sigmoid, and by isotonic regression; no steps unless isotonic.
     drift_ : BaseRateShift
-        What the newest block says of the level of those before it; taken up in `offset_` where it is significant.
+        What the newest block says of the level of those before it; taken up in `offset_`.
     shift_ : float
         Added to the log odds after all that: the base rate has moved since; see `follow`.
     base_rate_ : float
@@ -164,7 +164,7 @@ class Calibration(BaseEstimator):
         base_rate: float,
         learnt_from: float,
         block: object = None,
-        in_use: object = None,
+        learnt_rate: object = None,
         sample_weight: object = None,
     ) -> "Calibration":
         """Fit on scores of rows that the scorer has not seen.
@@ -181,8 +181,8 @@ class Calibration(BaseEstimator):
             Number of defects (or goods, if rarer) that were learnt from.
         block : array-like of int from 0, shape (n_rows,), optional
             Block of each row; by default there is one.
-        in_use : array-like of shape (n_rows,), optional
-            Raw probabilities of the same rows by the model that is used, which has seen them; by default `score`.
+        learnt_rate : array-like of shape (n_rows,), optional
+            Share of defects among the rows that each row's scorer learnt from; by default `base_rate`.
         sample_weight : array-like, shape (n_rows,), optional
 
         Raises
@@ -207,9 +207,8 @@ class Calibration(BaseEstimator):
         self.slope_, point = fit_slope(mixed, labels, block=number, strength=self.strength, sample_weight=weight)
         self.offset_ = (1.0 - self.slope_) * point
         raised = self.slope_ * log_odds(mixed) + self.offset_
-        if in_use is not None:
-            ahead = self.slope_ * (log_odds(self._mixed(in_use)) - log_odds(mixed))
-            raised += pd.Series(ahead).groupby(number).transform("median").to_numpy()
+        if learnt_rate is not None:
+            raised += self.slope_ * (log_odds([base_rate]) - log_odds(learnt_rate))
         level = self._level(raised, labels, number, weight)
         self.offset_ += level
         if self.method_ == "isotonic":
@@ -217,7 +216,7 @@ class Calibration(BaseEstimator):
         return self
 
     def _level(self, raised: np.ndarray, labels: np.ndarray, number: np.ndarray, weight: np.ndarray) -> float:
-        """Log odds to add: those of all blocks, or of the newest if it differs from those before it."""
+        """Log odds to add: those of the older blocks, and by how much the newest differs."""
 
         def shift(rows: np.ndarray, level: float, **options: float) -> BaseRateShift:
             return base_rate_shift(expit(raised[rows] + level), labels[rows], sample_weight=weight[rows], **options)
@@ -227,7 +226,7 @@ class Calibration(BaseEstimator):
         self.drift_ = shift(newest, before.log_odds, known_from=before.observed)
         if self.drift_.is_significant:
             return before.log_odds + self.drift_.log_odds
-        return shift(np.full(len(labels), True), 0.0, strength=self.strength).log_odds
+        return before.log_odds + shift(newest, before.log_odds, strength=self.strength).log_odds
 
     def apply(self, score: object) -> np.ndarray:
         """Return the probability for each score, shape (n_rows,)."""
