@@ -5,7 +5,7 @@ the byte.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from qma_predict.learn.reference import Reference
 from qma_predict.line import Line
 from qma_predict.publish import risk_list
 from qma_predict.publish.issues.blast_radius import with_places
+from qma_predict.publish.issues.courses import courses
 from qma_predict.publish.issues.find import Issue, find_issues, recent, why_none
 from qma_predict.publish.models.model import Model
 from qma_predict.publish.pages import check_sheet, page, workbook
@@ -101,7 +102,10 @@ def make_night(
     ranked = ranked.assign(check=", ".join(line.gate.characteristics), caution=caution.to_numpy())
     unscored = risk_list.not_scored(candidates)
     moments = Moments(line.timezone, business_date, history.as_of.to_pydatetime())
-    issues, none_because = _issues(history, line, business_date, model, ranked, X, reference, earlier)
+    tags, units = history.all_versions("tags").to_pandas(), feature_units(history, line, list(X.columns))
+    issues, drawn, none_because = _issues(
+        history, line, business_date, model, ranked, X, reference, earlier, tags=tags, units=units
+    )
     told = ranked.loc[ranked["listed"], "unit_id"].head(page.LONGEST_PAGE).tolist()
     reasons = because(
         predict,
@@ -109,8 +113,8 @@ def make_night(
         X,
         told,
         candidates,
-        tags=history.all_versions("tags").to_pandas(),
-        units=feature_units(history, line, list(X.columns)),
+        tags=tags,
+        units=units,
         line=line,
         moments=moments,
         simple_rule=not model.is_recipe,
@@ -123,7 +127,7 @@ def make_night(
     table = risk_list.table(ranked, unscored, list_id=list_id, ranking=bool(model.ranking))
     shown: dict[str, Any] = {"issues": issues, "because": reasons, "promises": earlier.promises}
     contents = {
-        "risk_list.html": page.render(facts, ranked, unscored, **shown).encode(),
+        "risk_list.html": page.render(facts, ranked, unscored, **shown, courses=drawn).encode(),
         "check_sheet.html": check_sheet.render(facts, ranked).encode(),
         "risk_list.xlsx": workbook.render(facts, ranked, unscored, **shown),
         "risk_list.csv": risk_list.to_csv(table),
@@ -152,14 +156,17 @@ def _issues(
     X: pd.DataFrame,
     reference: Reference,
     earlier: Earlier,
-) -> tuple[tuple[Issue, ...], str]:
-    """What candidates have in common that puts them at risk, and else why none can be told."""
+    *,
+    tags: pd.DataFrame,
+    units: Mapping[str, str],
+) -> tuple[tuple[Issue, ...], dict[int, str], str]:
+    """What candidates have in common that puts them at risk, how it went, and else why none can be told."""
     if model.ranking:
-        return (), "scores are a ranking, which says nothing of how much risk a group has"
+        return (), {}, "scores are a ranking, which says nothing of how much risk a group has"
     past = pd.concat([reference.past, earlier.scores], ignore_index=True)
     past = recent(past.drop_duplicates("unit_id", keep="last"), business_date)
     if reason := why_none(past, business_date):
-        return (), reason
+        return (), {}, reason
     known = conditions(history, [*ranked["unit_id"], *past["unit_id"]], line)
     issues = find_issues(
         ranked,
@@ -169,9 +176,10 @@ def _issues(
         business_date,
         features=X,
         siblings=reference.siblings,
-        units_of_measure=feature_units(history, line, list(X.columns)),
+        units_of_measure=units,
     )
-    return with_places(issues, history, line), ""
+    drawn = courses(issues, known, X, reference.siblings, tags, line)
+    return with_places(issues, history, line), drawn, ""
 
 
 def _facts(

@@ -57,6 +57,8 @@ class Issue:
         See `action_of`.
     unit_ids : tuple of str
         Candidates tonight, sorted; a candidate belongs to one issue at most, the first.
+    feature : str
+        The feature of `driver`; empty if there is none.
     """
 
     number: int
@@ -73,6 +75,7 @@ class Issue:
     places: tuple[tuple[str, int], ...]
     action: str
     unit_ids: tuple[str, ...]
+    feature: str = ""
 
 
 def recent(past: pd.DataFrame, night: date) -> pd.DataFrame:
@@ -210,6 +213,7 @@ def _issue(
         places=(),
         action=action_of(risk, usual, nights, sensor=driver is not None and driver.implausible),
         unit_ids=tuple(sorted(now["unit_id"])),
+        feature="" if driver is None else driver.feature,
     )
 
 

@@ -164,8 +164,8 @@ def numbers_in_words(value: float, *others: float) -> list[str]:
     (['412', '428', '441'], ['2.31', '2.05', '2.18'])
     >>> numbers_in_words(441.26, 428.4, 441.2), numbers_in_words(1.0, 0.0, 0.0)
     (['441.3', '428.4', '441.2'], ['1', '0', '0'])
-    >>> numbers_in_words(1.5e30)
-    ['1.5e+30']
+    >>> numbers_in_words(1.5e30), numbers_in_words(28.0, -0.2, 19.0)
+    (['1.5e+30'], ['28', '0', '19'])
     """
     numbers = [value, *others]
     gaps = [abs(one - other) for one in numbers for other in numbers if one != other] or [abs(value) or 1.0]
@@ -175,7 +175,7 @@ def numbers_in_words(value: float, *others: float) -> list[str]:
     decimals = min(max(0, 1 - math.floor(math.log10(width))), 9)
     while decimals < 9 and any(f"{one:.{decimals}f}" == f"{value:.{decimals}f}" for one in others if one != value):
         decimals += 1
-    told = [f"{one:.{decimals}f}" for one in numbers]
+    told = [f"{round(one, decimals) + 0.0:.{decimals}f}" for one in numbers]  # minus zero is zero
     if all(float(text) == int(float(text)) for text in told) or len(others) < 2 or others[0] == others[-1]:
         return [_trimmed(text) for text in told]
     return told
