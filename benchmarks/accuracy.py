@@ -27,7 +27,7 @@ from sklearn.metrics import log_loss
 from qma_predict.learn.metrics import average_precision, recall_at_capacity
 from qma_predict.learn.recipes import make_recipe
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / ".venv-peers"
 BLOCKS = 4
 REPLICATES = 300
@@ -50,7 +50,7 @@ def main() -> None:
     options.add_argument("--data", action="append", help="only this data set; may be given several times")
     options.add_argument("--jobs", type=int, default=2, help="threads for each contestant")
     chosen = options.parse_args()
-    folds = list(write_folds(chosen.folder, set(chosen.data) if chosen.data else None))
+    folds = list(write_folds(chosen.folder.resolve(), set(chosen.data) if chosen.data else None))
     for fold in folds:
         run_ours(fold, chosen.jobs)
     run_peers(folds, chosen.jobs)
@@ -97,7 +97,7 @@ def run_peers(folds: list[Path], jobs: int) -> None:
         install = [uv, "pip", "install", "--quiet", "--python", python, "-r", ROOT / "benchmarks/peers.txt"]
         subprocess.run(install, check=True)
     script = ROOT / "benchmarks/accuracy_peers.py"
-    subprocess.run([python, script, "--jobs", str(jobs), *folds], check=True, env=os.environ)
+    subprocess.run([python, script, "--jobs", str(jobs), *folds], check=True, cwd=folds[0].parent)  # some leave files
 
 
 def read(fold: Path) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, float]]:

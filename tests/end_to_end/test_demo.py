@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from pipelines import demo, report
+from qma_predict.data.simulate.catalogue import TAGS
 from qma_predict.errors import HomeError
 from qma_predict.learn.baselines import BASELINES
 from qma_predict.publish.lists import bundle
@@ -68,3 +69,29 @@ def test_the_full_demo_beats_every_baseline_clearly(tmp_path):
     assert average_precision[done.model.contestant] > 3 * best_baseline
     precision = done.performance["precision"]
     assert precision[done.model.contestant] > 2 * precision.drop([done.model.contestant, "oracle"]).max()
+    lists = tmp_path / "home" / "published" / "demo"
+    truth = pd.read_parquet(tmp_path / "home" / "plant" / "truth" / "units.parquet").set_index("unit_id")
+    named = [told for night in done.nights for told in names_its_mechanism(lists / night.isoformat(), truth)]
+    assert len(named) > 20
+    assert sum(named) > 0.5 * len(named)
+
+
+FEELS = {
+    "porosity": {"hydrogen", "heat", "pressure_loss"},
+    "tool_wear": {"wear"},
+    "bad_lot": {"badness"},
+    "die_drift": {"imbalance"},
+}
+"""The hidden states that bring each mechanism about; a tag whose level, slope or spread they move feels them."""
+
+
+def names_its_mechanism(list_folder: Path, truth: pd.DataFrame) -> list[bool]:
+    """For each listed unit that is defect by a mechanism: whether a driver is a tag that feels it."""
+    rows = pd.read_csv(list_folder / "risk_list.csv").query("listed").set_index("unit_id")
+    mechanism = truth.loc[truth["defect"], "mechanism"].reindex(rows.index)
+    told = []
+    for unit, cause in mechanism[mechanism.isin(list(FEELS))].items():
+        tags = [tag for of in TAGS.values() for tag in of if FEELS[cause] & {*tag.level, *tag.slope, *tag.spread}]
+        because = str(rows.loc[unit, "because"])
+        told.append(any(tag.name.replace("_", " ") in because for tag in tags))
+    return told
