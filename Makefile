@@ -14,10 +14,10 @@ demo: $(VENV)/run  ## Set up, simulate a plant, train, replay two weeks of night
 	$(VENV)/bin/qma --home demo-home demo
 
 test: lint $(VENV)/dev  ## Set up, and run all checks and tests
-	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile
+	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 proofs: $(VENV)/dev  ## Run the long proofs: full-size plant, stopped processes
-	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile -m proof
+	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m proof
 
 lint: $(VENV)/dev  ## Check style, types and imports
 	$(VENV)/bin/ruff check .

@@ -59,7 +59,7 @@ def one(units_per_day: int) -> None:
         lap("dataset", f"{dataset.X.shape[0]:,} units x {dataset.X.shape[1]:,} features")
         model = RiskModel.of(fit(make_recipe(line.learning.recipe), dataset), dataset.X)
         lap("fit", f"{int(dataset.y.count()):,} labels")
-        scored = score_candidates(lake.at(night), line, model.predict)
+        scored, _ = score_candidates(lake.at(night), line, model.predict)
         lap("night", f"{len(scored):,} candidates")
 
 

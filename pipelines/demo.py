@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 
 LINE = "demo"
 START = date(2025, 9, 1)
-NIGHTS = 14
 MARK = "demo-home"
 
 
@@ -46,8 +45,8 @@ class Demo:
     newest: Path
 
 
-def demo(home: str, *, days: int = 120, units_per_day: int = 600, seed: int = 7) -> Demo:
-    """Simulate a plant, ingest, train, replay and publish its last two weeks, and compare with the truth.
+def demo(home: str, *, days: int = 120, units_per_day: int = 600, nights: int = 14, seed: int = 7) -> Demo:
+    """Simulate a plant, ingest, train, replay and publish its last nights, and compare with the truth.
 
     The home is emptied first; one that an earlier demo did not make is refused.
     """
@@ -59,14 +58,14 @@ def demo(home: str, *, days: int = 120, units_per_day: int = 600, seed: int = 7)
     ingested = run(ingest_flow, LINE, home)
     line = load_line(LINE)
     last = START + timedelta(days=days)
-    nights = [last - timedelta(days=NIGHTS - 1 - n) for n in range(NIGHTS)]
-    model, training = learn(LINE, home, line.as_of(nights[0]))
-    for night in nights:
+    dates = [last - timedelta(days=nights - 1 - n) for n in range(nights)]
+    model, training = learn(LINE, home, line.as_of(dates[0]))
+    for night in dates:
         log.info("night %s: %s", night, run(nightly_flow, LINE, home, night))
     truth = pd.read_parquet(plant / "truth" / "units.parquet").set_index("unit_id")
-    performance = _performance(place, line, training, nights, truth)
+    performance = _performance(place, line, training, dates, truth)
     newest = place.published(LINE) / "latest" / "risk_list.html"
-    return Demo(ingested, model, nights, performance, line.list.capacity, place.folder, newest)
+    return Demo(ingested, model, dates, performance, line.list.capacity, place.folder, newest)
 
 
 def _clean_home(folder: str) -> Home:

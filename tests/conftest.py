@@ -1,8 +1,10 @@
 """Fixtures for every test: a small simulated plant in a real home, and a tiny line with rows written by hand.
 
+``once``
+    Makes a folder for all test processes.
 ``plant_folder``, ``line``, ``home``, ``lake``
     Eleven weeks of about 60 units a day (summer time ends within them), written by the simulator, and ingested once
-    a session into a home by the committed `models/demo/line.toml`. They are shared: read them, never write.
+    for all processes into a home by the committed `models/demo/line.toml`. They are shared: read them, never write.
 ``home_copy``
     A copy of that home that a test may write to.
 ``tiny_line``, ``make_lake``, ``make_history``
@@ -18,6 +20,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 from qma_predict.data.contract import TABLES
 from qma_predict.data.ingest import ingest
@@ -25,6 +28,12 @@ from qma_predict.data.lake import SCHEMAS, History, Lake
 from qma_predict.data.simulate import simulate, write_plant
 from qma_predict.home import Home, open_home
 from qma_predict.line import Line, load_line
+
+# only loaded, not searched for doctests: of several folders' conftest modules pytest would take the first for each
+collect_ignore_glob = ["*conftest.py"]
+
+LONGEST = ("test_notebooks.py", "test_demo.py", "test_secom.py", "test_ingest_stopped.py", "test_registry.py")
+"""Files that begin first, so that no process is left with a long one when the other has ended."""
 
 DAYS = 77
 LOADED = pd.Timestamp("2026-01-05 12:00", tz="UTC")
@@ -53,12 +62,34 @@ sources = [
 Rows = Iterable[Mapping[str, Any]] | pd.DataFrame
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session")
-def plant_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Return `once(name, make)`: a folder that `make` fills in the first process that asks for it."""
+    base = tmp_path_factory.getbasetemp()
+    base = base if worker_id == "master" else base.parent  # the processes of one run have it in common
+
+    def make_once(name: str, make: Callable[[Path], None]) -> Path:
+        folder, done = base / "once" / name, base / "once" / f"{name}.done"
+        done.parent.mkdir(exist_ok=True)
+        with FileLock(base / "once" / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
+                make(folder)
+                done.touch()
+        return folder
+
+    return make_once
+
+
+@pytest.fixture(scope="session")
+def plant_folder(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     """Folder of the small plant: `plant/` with its files, `truth/units.parquet` with what nobody there knows."""
-    folder = tmp_path_factory.mktemp("small") / "plant"
-    write_plant(simulate(days=DAYS, units_per_day=60, seed=11), folder)
-    return folder
+    return once("plant", lambda folder: write_plant(simulate(days=DAYS, units_per_day=60, seed=11), folder))
 
 
 @pytest.fixture(scope="session")
@@ -69,12 +100,14 @@ def line(plant_folder: Path) -> Line:
 
 
 @pytest.fixture(scope="session")
-def home(line: Line, tmp_path_factory: pytest.TempPathFactory) -> Home:
+def home(line: Line, once: Callable[[str, Callable[[Path], None]], Path]) -> Home:
     """A home whose lake holds the small plant, set up at `LOADED`. Shared: read only."""
-    home = open_home(tmp_path_factory.mktemp("shared") / "home")
-    done = ingest(line, Lake(home.lake(line.name)), as_of=LOADED, now=LOADED)
-    assert done.problems == ()
-    return home
+
+    def make(folder: Path) -> None:
+        done = ingest(line, Lake(open_home(folder).lake(line.name)), as_of=LOADED, now=LOADED)
+        assert done.problems == ()
+
+    return open_home(once("home", make))
 
 
 @pytest.fixture(scope="session")

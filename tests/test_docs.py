@@ -13,6 +13,11 @@ from pipelines.cli import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+COMMANDS = {
+    f"{name} {part}".strip(): one
+    for name, command in get_command(app).commands.items()
+    for part, one in getattr(command, "commands", {"": command}).items()  # of a group, such as feedback, each part
+}
 
 
 def test_the_readme_code_runs(home, plant_folder, tmp_path, monkeypatch):
@@ -29,15 +34,16 @@ def test_the_readme_code_runs(home, plant_folder, tmp_path, monkeypatch):
 
 
 def test_the_readme_names_every_command_and_only_those():
-    commands = set(get_command(app).commands)
-    assert set(re.findall(r"^    qma (?:--home \S+ )?(\w+)", README, re.MULTILINE)) | {"demo"} == commands
+    groups = {command.split()[0] for command in COMMANDS if " " in command}
+    told = re.findall(r"^    qma (?:--home \S+ )?([\w-]+)(?: ([\w-]+))?", README, re.MULTILINE)
+    assert {f"{name} {part}" if name in groups else name for name, part in told} | {"demo"} == set(COMMANDS)
 
 
-@pytest.mark.parametrize("command", sorted(get_command(app).commands))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_has_a_line_of_help_and_an_example(command):
-    found = get_command(app).commands[command]
+    found = COMMANDS[command]
     assert found.help.splitlines()[0].endswith(".")
-    assert found.epilog.startswith("Example: qma ")
+    assert re.match(f"Example: qma (--home \\S+ )?{command}", found.epilog)
 
 
 def test_every_target_of_make_has_a_line_of_help():

@@ -32,7 +32,18 @@ def test_a_notebook_is_committed_small_and_without_outputs(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_quietly_and_shows_plots(path, tmp_path, monkeypatch):
-    monkeypatch.setenv("QMA_DATA", str(DATA if DATA.is_dir() else tmp_path))
+    ran_quietly(path, tmp_path, tmp_path, monkeypatch)
+
+
+@pytest.mark.proof
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs the real data")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_with_the_real_data(path, tmp_path, monkeypatch):
+    ran_quietly(path, DATA, tmp_path, monkeypatch)
+
+
+def ran_quietly(path, data, tmp_path, monkeypatch):
+    monkeypatch.setenv("QMA_DATA", str(data))
     notebook = read(path)
     NotebookClient(
         notebook, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}

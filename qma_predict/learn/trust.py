@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 from scipy.stats import beta
 
 from qma_predict.learn.backtest import Backtest
+from qma_predict.learn.base_rate import log_odds
 from qma_predict.learn.reliability import observed_over_expected_interval
 
 MIN_DEFECTS = 20
@@ -69,6 +71,9 @@ class RiskRanges:
     def at(self, score: np.ndarray | pd.Series) -> tuple[np.ndarray, np.ndarray]:
         """Return the ends of the range at each score, which holds the score itself.
 
+        Beyond the highest point nothing is known of the past: the log odds of its ends are moved by as much as those
+        of the score are above it.
+
         Parameters
         ----------
         score : array of float, shape (n_units,)
@@ -83,12 +88,16 @@ class RiskRanges:
         --------
         >>> low, high = RiskRanges((0.1, 0.3), (0.05, 0.2), (0.2, 0.4)).at(np.array([0.2, 0.9]))
         >>> low.round(3), high.round(3)
-        (array([0.125, 0.2  ]), array([0.3, 0.9]))
+        (array([0.125, 0.84 ]), array([0.3  , 0.933]))
         """
         scores = np.asarray(score, dtype=float)
         if not self.score:
             return np.full(len(scores), np.nan), np.full(len(scores), np.nan)
-        low, high = (np.interp(scores, self.score, ends) for ends in (self.low, self.high))
+        above = np.maximum(log_odds(np.nan_to_num(scores)) - log_odds([self.score[-1]]), 0.0)
+        low, high = (
+            expit(log_odds(np.interp(np.nan_to_num(scores), self.score, ends)) + above) + 0.0 * scores
+            for ends in (self.low, self.high)
+        )
         return np.minimum(low, scores), np.maximum(high, scores)
 
 

@@ -222,7 +222,7 @@ def _facts(
         low=found and found.low,
         high=found and found.high,
         random_found=None if model.ranking else risk_list.random_would_find(ranked["score"], checks=len(listed)),
-        more_hour=None if model.ranking else one_more_hour(ranked, line).expected,
+        more_hour=None if model.ranking else one_more_hour(ranked).expected,
         ahead=int((ranked.loc[ranked["listed"], "station"] != line.gate.name).sum()),
         ranking=model.ranking,
     )

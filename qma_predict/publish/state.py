@@ -148,6 +148,6 @@ def _broken(promises: pd.DataFrame) -> list[str]:
     """Whether earlier lists broke their promises more often than nine right ones of ten do."""
     verdicts = promises["verdict"] if "verdict" in promises else pd.Series(dtype="str")
     broken, told = int((verdicts == "broken").sum()), int(verdicts.isin(["kept", "broken"]).sum())
-    if broken < 2 or binom.sf(broken - 1, told, _BROKEN_BY_CHANCE) > CHANCE:
+    if binom.sf(broken - 1, told, _BROKEN_BY_CHANCE) > CHANCE:
         return []
     return [f"{broken} of the last {told} promises that can be judged were broken: take the risks as a ranking"]

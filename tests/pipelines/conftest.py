@@ -1,8 +1,9 @@
-"""A home with a champion, trained once a session as of a night in the middle of the small plant's autumn."""
+"""A home with a champion, trained once for all processes as of a night in the middle of the small plant's autumn."""
 
 import os
+import pickle
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -31,15 +32,26 @@ class Trained:
 
 
 @pytest.fixture(scope="session")
-def _trained(home: Home, line: Line, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    place = Home(tmp_path_factory.mktemp("trained") / "home")
-    shutil.copytree(home.folder, place.folder)
-    dataset = make_dataset(Lake(place.lake(line.name)).at(line.as_of(NIGHT)), line)
-    # the small plant has too few defects to show that the recipe is better, which is another test's concern
-    training = replace(train(dataset), winner=line.learning.recipe)
-    model = registry.log_training(place, dataset, training)
-    registry.promote(place, model)
-    return Trained(str(DEMO), place, model)
+def _trained(
+    home: Home,
+    line: Line,
+    once: Callable[[str, Callable[[Path], None]], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Trained:
+    def make(folder: Path) -> None:
+        place = Home(folder / "home")
+        shutil.copytree(home.folder, place.folder)
+        dataset = make_dataset(Lake(place.lake(line.name)).at(line.as_of(NIGHT)), line)
+        # the small plant has too few defects to show that the recipe is better, which is another test's concern
+        training = replace(train(dataset), winner=line.learning.recipe)
+        model = registry.log_training(place, dataset, training)
+        registry.promote(place, model)
+        (folder / "model.pkl").write_bytes(pickle.dumps(model))
+
+    folder = once("trained", make)
+    place = Home(tmp_path_factory.mktemp("trained") / "home")  # each process publishes in its own
+    shutil.copytree(folder / "home", place.folder)
+    return Trained(str(DEMO), place, pickle.loads((folder / "model.pkl").read_bytes()))
 
 
 @pytest.fixture

@@ -26,9 +26,8 @@ def test_a_night_run_twice_is_the_same_list_and_stays_untouched(trained):
 
 
 def test_a_night_made_anew_in_another_home_is_the_same_to_the_byte(trained, tmp_path):
+    shutil.copytree(trained.home.folder, tmp_path / "home", symlinks=True)  # with the same earlier lists
     first = run(nightly_flow, trained.line, str(trained.home.folder), date(2025, 11, 12))
-    shutil.copytree(trained.home.folder, tmp_path / "home", symlinks=True)
-    shutil.rmtree(tmp_path / "home" / "published")
     again = run(nightly_flow, trained.line, str(tmp_path / "home"), date(2025, 11, 12))
     assert contents(again) == contents(first)
 
@@ -112,9 +111,8 @@ def prefect_server():
     "ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
 def test_under_a_server_the_same_flows_run_as_flows_and_give_the_same_list(trained, prefect_server, tmp_path):
-    directly = list_night(trained.line, str(trained.home.folder), date(2025, 11, 15))
     shutil.copytree(trained.home.folder, tmp_path / "home", symlinks=True)
-    shutil.rmtree(tmp_path / "home" / "published")
+    directly = list_night(trained.line, str(trained.home.folder), date(2025, 11, 15))
     state = nightly_flow(trained.line, str(tmp_path / "home"), date(2025, 11, 15), return_state=True)
     assert state.is_completed()
     assert contents(state.result()) == contents(directly)

@@ -66,7 +66,7 @@ def test_from_the_pinned_versions_a_night_is_the_same_after_more_was_ingested(ho
     pinned = json.loads(json.dumps(first.facts))["lake_versions"]
     lake = Lake(home_copy.lake(line.name))
     readings = lake.read("readings")
-    more = readings[readings["recorded_at"] < line.as_of(DAY)].tail(40_000).drop(columns=["ingested_at", "file_id"])
+    more = readings[readings["recorded_at"] < line.as_of(DAY)].tail(8_000).drop(columns=["ingested_at", "file_id"])
     more["recorded_at"] += pd.Timedelta("1us")
     more["value"] *= 1.5
     for name in ("occurred_at", "recorded_at"):
@@ -77,20 +77,21 @@ def test_from_the_pinned_versions_a_night_is_the_same_after_more_was_ingested(ho
     source = source.model_copy(update={"path": str(tmp_path / "more.csv"), "columns": columns})
     later = pd.Timestamp("2026-01-06", tz="UTC")
     done = ingest(line.model_copy(update={"sources": (source,)}), lake, as_of=later, now=later)
-    assert [file.accepted for file in done.files] == [40_000]
+    assert [file.accepted for file in done.files] == [8_000]
     assert night_of(lake.at(line.as_of(DAY), pinned), line) == first
     assert night_of(lake.at(line.as_of(DAY)), line).contents != first.contents
 
 
-@pytest.mark.parametrize("day", [DAY - timedelta(days=n) for n in (0, 1, 2)])
-def test_around_the_clock_change_each_business_date_has_one_list(lake, line, day):
-    facts = night_of(lake.at(line.as_of(day)), line, day).facts
-    assert facts["list_id"] == f"demo-{day}"
-    assert pd.Timestamp(facts["as_of"]).tz_convert("Europe/Berlin").strftime("%H:%M") == "05:00"
-    assert facts["valid_until"] == line.as_of(day + timedelta(days=1)).isoformat()
+def test_around_the_clock_change_each_business_date_has_one_list(lake, line, first):
+    day = DAY - timedelta(days=1)
+    before = night_of(lake.at(line.as_of(day)), line, day)
+    for date_, facts in ((day, before.facts), (DAY, first.facts)):
+        assert facts["list_id"] == f"demo-{date_}"
+        assert pd.Timestamp(facts["as_of"]).tz_convert("Europe/Berlin").strftime("%H:%M") == "05:00"
+    assert before.facts["valid_until"] == first.facts["as_of"]
 
 
-@pytest.mark.parametrize(("capacity", "offset"), [(1, -40), (5, 3), (7, -50), (400, 1)])
+@pytest.mark.parametrize(("capacity", "offset"), [(1, -40), (400, 1)])
 def test_a_list_is_never_longer_than_the_capacity(lake, line, capacity, offset):
     day = DAY + timedelta(days=offset)
     limited = line.model_copy(update={"list": line.list.model_copy(update={"capacity": capacity})})
@@ -105,7 +106,7 @@ def test_days_after_the_plant_stopped_there_is_still_a_list_which_says_why_to_ta
     facts = night_of(lake.at(line.as_of(day)), line, day).facts
     assert (facts["candidates"], facts["listed"]) == (0, 0)
     assert facts["state"] == "DEGRADED"
-    assert facts["state_reasons"] == (
+    assert facts["state_reasons"] == [
         "no visits were recorded in the 24 hours before the list",
         "no readings were recorded in the 24 hours before the list",
-    )
+    ]

@@ -92,9 +92,8 @@ def with_families(line, *names):
     return line.model_copy(update={"learning": line.learning.model_copy(update={"families": names})})
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_no_family_of_the_package_sees_the_future(lake, line, seed):
-    checked = assert_no_leakage(with_families(line, *ALL_FAMILIES), lake.at(END), units=160, moments=2, seed=seed)
+def test_no_family_of_the_package_sees_the_future(lake, line):
+    checked = assert_no_leakage(with_families(line, *ALL_FAMILIES), lake.at(END), units=160, moments=2, seed=0)
     assert (len(checked.moments), checked.points > 80, checked.rewritten > 10_000) == (2, True, True)
     assert checked.comparisons > 100 * len(checked.features)
 

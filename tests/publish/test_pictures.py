@@ -1,6 +1,7 @@
 import re
 from xml.etree import ElementTree
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,3 +106,10 @@ def test_pictures_are_small_grey_and_need_nothing_from_elsewhere():
 
 def test_the_same_picture_has_the_same_bytes():
     assert pictures() == pictures()
+
+
+def test_settings_of_the_machine_or_of_a_notebook_change_no_byte():
+    rows = pd.DataFrame({"score": np.linspace(0.5, 0.01, 50), "listed": [True] * 10 + [False] * 40})
+    before = capacity_curve(rows)
+    with matplotlib.rc_context({"axes.grid": True, "figure.constrained_layout.use": True, "lines.linewidth": 9}):
+        assert capacity_curve(rows) == before

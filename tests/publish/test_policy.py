@@ -191,7 +191,7 @@ def test_a_night_without_candidates_has_an_empty_list(tiny_line, audits):
     line = with_policy(tiny_line, COSTS, capacity=3, audits=audits)
     ranked = select(pd.DataFrame(columns=CANDIDATE_COLUMNS), line, list_id="1")
     assert len(ranked) == 0
-    assert one_more_hour(ranked, line) == Extra(0, 0.0)
+    assert one_more_hour(ranked) == Extra(0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,10 @@ def test_wrong_candidates_are_refused(tiny_line, what_is_wrong, candidates, mess
 def test_the_range_of_a_risk_is_that_of_its_score(tiny_line):
     ranges = RiskRanges((0.1, 0.3), (0.05, 0.2), (0.2, 0.4))
     ranked = select(night({"a": 0.2000004, "b": np.nan, "c": 0.9}), tiny_line, list_id="1", ranges=ranges)
-    assert ranked[["unit_id", "risk_low", "risk_high"]].to_numpy().tolist() == [["c", 0.2, 0.9], ["a", 0.125, 0.3]]
+    assert ranked[["unit_id", "risk_low", "risk_high"]].to_numpy().tolist() == [
+        ["c", 0.84, 0.933333],
+        ["a", 0.125, 0.3],
+    ]
 
 
 def test_one_more_hour_checks_the_next_units_that_fit_into_it(tiny_line):
@@ -225,10 +228,10 @@ def test_one_more_hour_checks_the_next_units_that_fit_into_it(tiny_line):
     )
     ranked = select(candidates, line, list_id="1")
     assert ranked["unit_id"].tolist() == ["a", "b", "c", "d", "e", "f"]
-    assert one_more_hour(ranked, line) == Extra(3, pytest.approx(0.81))
+    assert one_more_hour(ranked) == Extra(3, pytest.approx(0.81))
 
 
 def test_one_more_hour_is_not_spent_on_checks_that_are_worth_nothing(tiny_line):
     line = with_policy(tiny_line, COSTS, capacity=1, check_minutes=1.0)
     ranked = select(night({"a": 0.9, "b": 0.5, "c": 0.01}), line, list_id="1")
-    assert one_more_hour(ranked, line) == Extra(1, 0.5)
+    assert one_more_hour(ranked) == Extra(1, 0.5)

@@ -97,7 +97,7 @@ def test_every_number_of_a_list_follows_from_its_csv_and_what_the_manifest_keeps
     spread = PromiseSpread((-0.5, 0.0, 0.5), (0.25, 0.5, 0.25))
     assert spread.interval(csv.loc[csv["listed"], "score"]) == spread.interval(ranked.loc[ranked["listed"], "score"])
     assert random_would_find(csv["score"], checks=12) == random_would_find(ranked["score"], checks=12)
-    assert one_more_hour(csv, line) == one_more_hour(ranked, line)
+    assert one_more_hour(csv) == one_more_hour(ranked)
     worth = csv["score"] * 90.0 - 1.7 - (1 - csv["score"]) * 0.3
     assert csv["value"].tolist() == pytest.approx(worth.tolist(), abs=1e-6)
     assert (csv["value"] / csv["minutes"]).is_monotonic_decreasing

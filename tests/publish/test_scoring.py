@@ -51,9 +51,9 @@ def test_each_candidate_with_readings_gets_its_own_score(make_history, tiny_line
 
 
 def test_a_unit_without_readings_is_not_scored_and_says_why(make_history, tiny_line):
-    found, _ = score_candidates(make_history(tables("a", "silent"), as_of=AS_OF), tiny_line, heat)[0].set_index(
-        "unit_id"
-    )
+    found, X = score_candidates(make_history(tables("a", "silent"), as_of=AS_OF), tiny_line, heat)
+    found = found.set_index("unit_id")
+    assert list(X.index) == ["a"]
     assert np.isnan(found.loc["silent", "score"])
     assert found.loc["silent", "reason"] == "no reading was known at its cutoff"
     assert found.loc["a", "score"] > 0

@@ -7,7 +7,10 @@ the plant is drawn: names and units stand beside the picture, where the page esc
 import io
 import math
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
@@ -40,6 +43,18 @@ _BAND = "#d4d4d4"
 _MIDDLE = "#555555"
 
 
+@contextmanager
+def _styled(also: Mapping[str, Any] = MappingProxyType({})) -> Iterator[None]:
+    """Draw in our style alone: a setting of the machine, or of the notebook, would change the bytes."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE | dict(also))
+        yield
+
+
+@_styled()
 def nights(promises: pd.DataFrame) -> str:
     """Return what earlier lists promised, as ranges, and what was found, as points.
 
@@ -77,6 +92,7 @@ def nights(promises: pd.DataFrame) -> str:
     return _svg(figure, f"Defects promised and found, {span}: {kept_words(rows)}.")
 
 
+@_styled()
 def capacity_curve(ranked: pd.DataFrame) -> str:
     """Return the defects that checks are expected to find against their number, with tonight's list marked.
 
@@ -115,6 +131,7 @@ def capacity_curve(ranked: pd.DataFrame) -> str:
     )
 
 
+@_styled()
 def course(
     times: pd.Series,
     values: pd.Series,
@@ -199,34 +216,25 @@ def _short(day: date) -> str:
 
 
 def _figure(width: float, height: float, *, below: float = 0.2) -> tuple["Figure", "Axes"]:
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(width, height))
-        sides = {"left": 0.55 / width, "right": 1 - 0.1 / width, "bottom": below / height, "top": 1 - 0.28 / height}
-        axes = figure.subplots(gridspec_kw=sides)
+    figure = Figure(figsize=(width, height))
+    sides = {"left": 0.55 / width, "right": 1 - 0.1 / width, "bottom": below / height, "top": 1 - 0.28 / height}
+    axes = figure.subplots(gridspec_kw=sides)
     axes.tick_params(length=2.5, pad=2)
     return figure, axes
 
 
 def _legend(figure: "Figure", axes: "Axes", columns: int) -> None:
-    from matplotlib import rc_context
-
-    with rc_context(_STYLE):
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(
-            handles, labels, loc="upper left", borderaxespad=0, ncols=columns, frameon=False, handlelength=1.6
-        )
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper left", borderaxespad=0, ncols=columns, frameon=False, handlelength=1.6)
 
 
 def _svg(figure: "Figure", alternative: str) -> str:
     """Return a figure as a bare ``<svg>``: without prolog, style sheet, metadata and unused names."""
-    from matplotlib import rc_context
-
     out, nothing = io.BytesIO(), dict.fromkeys(("Date", "Creator", "Format", "Type"))
     # The alternative as salt: names within one picture must not occur in another one of the page.
-    with rc_context(_STYLE | {"svg.hashsalt": alternative}):
+    with _styled({"svg.hashsalt": alternative}):
         for artist in figure.findobj():
             artist.set_clip_on(False)
         figure.savefig(out, format="svg", transparent=True, metadata=nothing)

@@ -97,14 +97,13 @@ def select(
     return ranked
 
 
-def one_more_hour(ranked: pd.DataFrame, line: Line) -> Extra:
+def one_more_hour(ranked: pd.DataFrame) -> Extra:
     """Return what one more hour of inspection would add: the next units by rank that fit into 60 minutes.
 
     Parameters
     ----------
     ranked : DataFrame
         As `select` returns it.
-    line : Line
 
     Returns
     -------

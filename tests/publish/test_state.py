@@ -1,0 +1,115 @@
+import pandas as pd
+import pytest
+
+from qma_predict.publish.models.model import Model
+from qma_predict.publish.state import cautions, state_of
+
+AS_OF = pd.Timestamp("2026-03-03 04:00", tz="UTC")
+FRESH = {"visits": AS_OF.to_pydatetime(), "readings": AS_OF.to_pydatetime()}
+READINGS = ["press.force.last", "press.force.mean", "press.speed.last", "oven.heat.last"]
+
+
+@pytest.fixture
+def model():
+    return Model("tiny", "3", "abc", "boosted_trees", True, AS_OF.to_pydatetime(), 0.02, "boosted_trees: better")
+
+
+@pytest.fixture
+def siblings():
+    """Ten good units of product A that three sensors told four numbers of."""
+    return pd.DataFrame({name: [1.0] * 10 for name in READINGS} | {"unit.product": ["A"] * 10})
+
+
+@pytest.fixture
+def state(make_history, tiny_line, model, siblings):
+    """Return a function that gives state and reasons of features and verdicts of earlier lists, newest first."""
+    history = make_history({}, as_of=AS_OF)
+
+    def make(X=None, verdicts=(), *, good=siblings):
+        told = {"fresh": FRESH, "X": good if X is None else X, "siblings": good}
+        return state_of(history, tiny_line, model, promises=pd.DataFrame({"verdict": [*verdicts]}, dtype="str"), **told)
+
+    return make
+
+
+def units(count, **columns):
+    """Units of product A of which everything is known but what the columns say otherwise."""
+    known = dict.fromkeys(READINGS, 1.0) | {"unit.product": "A"} | columns
+    return pd.DataFrame(known, index=pd.Index([f"u{n}" for n in range(count)], name="unit_id"))
+
+
+def test_with_every_sensor_and_every_promise_kept_a_list_is_ok(state):
+    assert state(units(4), ["kept"] * 30) == ("OK", ())
+
+
+def test_sensors_that_most_units_lack_are_counted_and_named_once_each(state):
+    some = [None, None, None, 1.0]  # 3 of 4 units lack it
+    missing = units(4, **{"press.force.last": some, "press.force.mean": None, "oven.heat.last": [None, None, 1.0, 1.0]})
+    reason = "1 of 3 sensors are missing for most units: press.force"  # of the heat no more than half are missing
+    assert state(missing) == ("DEGRADED", (reason,))
+
+
+def test_a_sensor_that_is_no_column_tonight_is_missing(state):
+    reason = "2 of 3 sensors are missing for most units: oven.heat, press.speed"
+    assert state(units(4).drop(columns=["press.speed.last", "oven.heat.last"])) == ("DEGRADED", (reason,))
+
+
+def test_of_many_missing_sensors_four_are_named(state):
+    good = pd.DataFrame({f"oven.t{n}.last": [1.0] * 10 for n in range(6)})
+    reason = "6 of 6 sensors are missing for most units: oven.t0, oven.t1, oven.t2, oven.t3 and 2 more"
+    assert state(units(4)[["unit.product"]], good=good) == ("DEGRADED", (reason,))
+
+
+@pytest.mark.parametrize(("known", "expected"), [(4, "OK"), (6, "DEGRADED")])
+def test_what_good_units_lack_as_well_is_not_missed(state, siblings, known, expected):
+    # tonight nobody has it: of 10 good units 6 lack it (0.4 more than they), or 4 (0.6 more)
+    good = siblings.assign(**{"oven.heat.last": [1.0] * known + [None] * (10 - known)})
+    assert state(units(4, **{"oven.heat.last": float("nan")}), good=good)[0] == expected
+
+
+def test_without_scored_units_no_sensor_is_missed(state):
+    assert state(units(4).head(0)) == ("OK", ())
+
+
+@pytest.mark.parametrize(
+    ("broken", "told", "enough"),
+    [
+        # right promises of nine in ten break 3 or more of 5 with probability 0.0086, 2 or more with 0.081
+        (3, 5, True),
+        (2, 5, False),
+        # of 30, 8 or more with 0.0078, 7 or more with 0.026
+        (8, 30, True),
+        (7, 30, False),
+        (1, 1, False),
+    ],
+)
+def test_promises_broken_more_often_than_chance_makes_them_degrade_the_list(state, broken, told, enough):
+    verdicts = ["broken"] * broken + ["kept"] * (told - broken) + ["not enough yet"] * 9
+    reason = f"{broken} of the last {told} promises that can be judged were broken: take the risks as a ranking"
+    assert state(verdicts=verdicts) == (("DEGRADED", (reason,)) if enough else ("OK", ()))
+
+
+def test_a_unit_without_half_of_the_readings_is_marked(siblings):
+    X = units(3)
+    X.loc["u1", READINGS[:2]] = None
+    X.loc["u2", READINGS[:1]] = None
+    assert cautions(X, siblings).dropna().to_dict() == {"u1": "2 of 4 readings are missing"}
+
+
+def test_readings_that_one_good_unit_in_five_lacks_do_not_count(siblings):
+    good = siblings.assign(**{READINGS[3]: [1.0] * 8 + [None] * 2})
+    X = units(1, **dict.fromkeys(READINGS[2:], float("nan")))  # one of the three that count
+    assert cautions(X, good).isna().all()
+    X[READINGS[1]] = float("nan")
+    assert cautions(X, good).tolist() == ["2 of 3 readings are missing"]
+
+
+def test_a_machine_that_good_units_never_saw_is_new_and_a_missing_one_is_not(siblings):
+    good = siblings.assign(**{"press.machine": "P1"})
+    X = units(3, **{"press.machine": ["P1", "P2", None]})
+    assert cautions(X, good).dropna().to_dict() == {"u1": "P2 is new"}
+
+
+def test_a_text_that_is_new_with_each_lot_is_no_caution(siblings):
+    good = siblings.assign(**{"press.lot": [f"L{n}" for n in range(10)]})
+    assert cautions(units(1, **{"press.lot": "L99"}), good).isna().all()
