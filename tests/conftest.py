@@ -32,7 +32,7 @@ from qma_predict.line import Line, load_line
 # only loaded, not searched for doctests: of several folders' conftest modules pytest would take the first for each
 collect_ignore_glob = ["*conftest.py"]
 
-LONGEST = ("test_notebooks.py", "test_demo.py", "test_secom.py", "test_ingest_stopped.py", "test_registry.py")
+LONGEST = ("test_notebooks.py", "test_demo.py", "test_ingest_stopped.py", "test_registry.py")
 """Files that begin first, so that no process is left with a long one when the other has ended."""
 
 DAYS = 77

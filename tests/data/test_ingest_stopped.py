@@ -194,6 +194,7 @@ def test_killed_at_any_step_and_run_again_the_lake_is_as_if_nothing_had_happened
         assert set(Lake(again).read("problems")["problem"]) == set(Lake(whole[0]).read("problems")["problem"])
 
 
+@pytest.mark.proof
 def test_killed_and_asked_in_other_parts_no_row_of_a_database_is_lost_or_doubled(killed, line, tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "PART_ROWS", 4)
     for step, lake in list(killed.items())[-6:]:

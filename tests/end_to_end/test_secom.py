@@ -25,10 +25,13 @@ SECOM = str(ROOT / "models" / "secom")
 TRAINED = date(2008, 9, 15)
 NIGHTS = [date(2008, 9, 15), date(2008, 9, 16), date(2008, 9, 17)]
 
-pytestmark = pytest.mark.skipif(
-    not (DATA / "secom" / "process.csv.gz").exists(),
-    reason=f"no SECOM data: {DATA}/secom/process.csv.gz is not there (set QMA_DATA to the folder that holds secom/)",
-)
+pytestmark = [
+    pytest.mark.proof,
+    pytest.mark.skipif(
+        not (DATA / "secom" / "process.csv.gz").exists(),
+        reason=f"no SECOM data: {DATA}/secom/process.csv.gz is not there (QMA_DATA is the folder that holds secom/)",
+    ),
+]
 
 
 @pytest.fixture(scope="module")
