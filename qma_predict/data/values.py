@@ -63,7 +63,8 @@ def _part(values: pd.Series, form: str) -> pd.Series:
     """One of several columns as text; `form` is that of its dates."""
     text = texts(tidied(values)).str.replace(_MIDNIGHT, r"\1", regex=True)
     if pd.api.types.is_datetime64_dtype(values.dtype):
-        return text.mask(values == values.dt.normalize(), values.dt.strftime(form).astype("str"))
+        dates = (values == values.dt.normalize()) & values.dt.year.between(1, 9999)  # what strftime can write
+        return text.mask(dates, values.where(dates).dt.strftime(form).astype("str"))
     return text
 
 

@@ -263,3 +263,10 @@ def test_the_end_of_all_time_is_read_in_zones_of_the_west(source):
 )
 def test_date_and_time_in_two_columns_are_one_time(source, form, date, time, expected):
     assert values.joined([date, time], source(time_format=form)).tolist() == expected
+
+
+def test_a_date_that_no_calendar_writes_stays_text_beside_a_time(source):
+    dates = pd.Series(np.array(["36812-02-20", "2026-03-01"], dtype="datetime64[s]"))
+    found = values.joined([dates, pd.Series(["08:00", "08:00"], dtype="str")], source())
+    assert found[1] == "2026-03-01 08:00"
+    assert found[0].startswith("36812-02-20")
