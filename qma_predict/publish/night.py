@@ -6,7 +6,7 @@ the byte.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -103,9 +103,8 @@ def make_night(
     unscored = risk_list.not_scored(candidates)
     moments = Moments(line.timezone, business_date, history.as_of.to_pydatetime())
     tags, units = history.all_versions("tags").to_pandas(), feature_units(history, line, list(X.columns))
-    issues, drawn, none_because = _issues(
-        history, line, business_date, model, ranked, X, reference, earlier, tags=tags, units=units
-    )
+    scored = _Scored(history, line, business_date, model, ranked, X, reference, earlier)
+    issues, drawn, none_because = _issues(scored, tags, units)
     told = ranked.loc[ranked["listed"], "unit_id"].head(page.LONGEST_PAGE).tolist()
     reasons = because(
         predict,
@@ -119,8 +118,7 @@ def make_night(
         moments=moments,
         simple_rule=not model.is_recipe,
     )
-    facts = _facts(history, line, business_date, model, ranked, X, reference, earlier)
-    facts = replace(facts, no_issues_because=none_because)
+    facts = _facts(scored, list_id, none_because)
     ranked = ranked.assign(
         because=ranked["unit_id"].map(reasons["because"]), issues=ranked["unit_id"].map(issues_of(issues))
     )
@@ -147,57 +145,47 @@ def make_night(
     return Night(contents, _plain(asdict(facts) | pinned))
 
 
+@dataclass(frozen=True)
+class _Scored:
+    """What a list is laid out from once its candidates are scored and selected."""
+
+    history: History
+    line: Line
+    business_date: date
+    model: Model
+    ranked: pd.DataFrame
+    X: pd.DataFrame
+    reference: Reference
+    earlier: Earlier
+
+
 def _issues(
-    history: History,
-    line: Line,
-    business_date: date,
-    model: Model,
-    ranked: pd.DataFrame,
-    X: pd.DataFrame,
-    reference: Reference,
-    earlier: Earlier,
-    *,
-    tags: pd.DataFrame,
-    units: Mapping[str, str],
+    scored: _Scored, tags: pd.DataFrame, units: Mapping[str, str]
 ) -> tuple[tuple[Issue, ...], dict[int, str], str]:
     """What candidates have in common that puts them at risk, how it went, and else why none can be told."""
-    if model.ranking:
+    history, line, night, siblings = scored.history, scored.line, scored.business_date, scored.reference.siblings
+    if scored.model.ranking:
         return (), {}, "scores are a ranking, which says nothing of how much risk a group has"
-    past = pd.concat([reference.past, earlier.scores], ignore_index=True)
-    past = recent(past.drop_duplicates("unit_id", keep="last"), business_date)
-    if reason := why_none(past, business_date):
+    past = pd.concat([scored.reference.past, scored.earlier.scores], ignore_index=True)
+    past = recent(past.drop_duplicates("unit_id", keep="last"), night)
+    if reason := why_none(past, night):
         return (), {}, reason
-    known = conditions(history, [*ranked["unit_id"], *past["unit_id"]], line)
-    issues = find_issues(
-        ranked,
-        known,
-        past,
-        line,
-        business_date,
-        features=X,
-        siblings=reference.siblings,
-        units_of_measure=units,
-    )
-    drawn = courses(issues, known, X, reference.siblings, tags, line)
+    known = conditions(history, [*scored.ranked["unit_id"], *past["unit_id"]], line)
+    measured = {"features": scored.X, "siblings": siblings, "units_of_measure": units}
+    issues = find_issues(scored.ranked, known, past, line, night, **measured)
+    drawn = courses(issues, known, scored.X, siblings, tags, line)
     return with_places(issues, history, line), drawn, ""
 
 
-def _facts(
-    history: History,
-    line: Line,
-    business_date: date,
-    model: Model,
-    ranked: pd.DataFrame,
-    X: pd.DataFrame,
-    reference: Reference,
-    earlier: Earlier,
-) -> Facts:
+def _facts(scored: _Scored, list_id: str, no_issues_because: str) -> Facts:
+    history, line, model, ranked = scored.history, scored.line, scored.model, scored.ranked
+    business_date, promises = scored.business_date, scored.earlier.promises
     listed = ranked.loc[ranked["listed"], "score"]
     found = None if model.ranking else model.spread.interval(listed)  # counts follow from probabilities only
     tables: list[str] = sorted({source.table for source in line.sources})
     fresh = {table: _newest(history, table) for table in tables}
     state, reasons = state_of(
-        history, line, model, fresh=fresh, X=X, siblings=reference.siblings, promises=earlier.promises
+        history, line, model, fresh=fresh, X=scored.X, siblings=scored.reference.siblings, promises=promises
     )
     times = [moment for moment in fresh.values() if moment is not None]
     return Facts(
@@ -207,7 +195,7 @@ def _facts(
         as_of=history.as_of.to_pydatetime(),
         valid_until=line.as_of(business_date + timedelta(days=1)),
         timezone=line.timezone,
-        list_id=f"{line.name}-{business_date.isoformat()}",
+        list_id=list_id,
         state=state,
         state_reasons=reasons,
         data_until=max(times, default=None),
@@ -225,6 +213,7 @@ def _facts(
         more_hour=None if model.ranking else one_more_hour(ranked).expected,
         ahead=int((ranked.loc[ranked["listed"], "station"] != line.gate.name).sum()),
         ranking=model.ranking,
+        no_issues_because=no_issues_because,
     )
 
 

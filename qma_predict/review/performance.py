@@ -38,10 +38,8 @@ def published_scores(folder: Path, dates: list[date]) -> pd.DataFrame:
     nights = []
     for day in dates:
         bundle.read(folder, day)
-        table = pd.read_parquet(folder / day.isoformat() / "scores.parquet")
-        first = table[(table["first_night"] == day) & table["score"].notna()]
-        nights.append(first.set_index("unit_id")[["score"]].assign(night=day))
-    return pd.concat(nights)[["night", "score"]]
+        nights.append(_on_first_night(folder / day.isoformat(), day))
+    return pd.concat(nights).set_index("unit_id")[["night", "score"]]
 
 
 def earlier_scores(folder: Path, history: History, line: Line, *, weeks: int = 5) -> pd.DataFrame:
@@ -69,13 +67,17 @@ def earlier_scores(folder: Path, history: History, line: Line, *, weeks: int = 5
     """
     moment = history.as_of.to_pydatetime()
     oldest = (moment - timedelta(weeks=weeks)).date()
-    nights = [pd.DataFrame({"unit_id": pd.Series(dtype="str"), "night": [], "score": pd.Series(dtype=float)})]
-    for day in bundle.published_dates(folder):
-        if oldest <= day and line.as_of(day) < moment:
-            rows = rows_of(shown_at(folder, day, moment), columns=["unit_id", "first_night", "score"])
-            rows = rows[rows["score"].notna() & (rows["first_night"] == day)]
-            nights.append(rows.rename(columns={"first_night": "night"}))
-    return pd.concat(nights[1:] or nights, ignore_index=True)
+    days = [day for day in bundle.published_dates(folder) if oldest <= day and line.as_of(day) < moment]
+    nights = [_on_first_night(shown_at(folder, day, moment), day) for day in days]
+    none = pd.DataFrame({"unit_id": pd.Series(dtype="str"), "night": [], "score": pd.Series(dtype=float)})
+    return pd.concat(nights or [none], ignore_index=True)
+
+
+def _on_first_night(path: Path, day: date) -> pd.DataFrame:
+    """Scores of a list for the units that were candidates for the first time: ``unit_id``, ``night`` and ``score``."""
+    rows = rows_of(path, columns=["unit_id", "first_night", "score"])
+    first = rows[rows["score"].notna() & (rows["first_night"] == day)]
+    return first.rename(columns={"first_night": "night"})
 
 
 def compare(scores: Mapping[str, pd.Series], night: pd.Series, outcome: pd.Series, *, capacity: int) -> pd.DataFrame:

@@ -9,8 +9,9 @@ from example_lists import AS_OF, FACTS, because, issue, not_scored, promises, ra
 from read_page import tags_of, text_of
 
 from qma_predict.publish.pages import pictures
-from qma_predict.publish.pages.page import LONGEST_PAGE, MOST_ISSUES, RESULT_CODES, Facts, render
-from qma_predict.publish.pages.words import Moments, count_words, risk_words
+from qma_predict.publish.pages.facts import Facts
+from qma_predict.publish.pages.page import LONGEST_PAGE, MOST_ISSUES, render
+from qma_predict.publish.pages.words import RESULT_CODES, Moments, count_words, risk_words
 
 
 def page(candidates: pd.DataFrame | None = None, facts: Facts = FACTS, **given: object) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 from qma_predict.line import Line
 from qma_predict.publish.issues.find import Issue
 from qma_predict.publish.pages.pictures import course
-from qma_predict.publish.reasons.drivers import limits_at, name_of
+from qma_predict.publish.reasons.drivers import LEVELS, limits_at, name_of
 
 LEAST = 5
 """Values from which on a course is drawn."""
@@ -53,7 +53,7 @@ def courses(
         name = name_of(issue.feature, line.route, of_tags)
         usual = siblings[issue.feature].dropna()
         limits: tuple[float | None, float | None] = (None, None)
-        if (rows := of_tags.get(f"{name.station}.{name.tag}")) is not None and name.statistic in ("last", "mean"):
+        if (rows := of_tags.get(f"{name.station}.{name.tag}")) is not None and name.statistic in LEVELS:
             product = X.get("unit.product", pd.Series(dtype="str")).reindex(list(issue.unit_ids)).mode()
             found = limits_at(rows, product.iloc[0] if len(product) else "", at.max())
             limits = (found.lower, found.upper)

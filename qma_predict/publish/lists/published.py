@@ -51,8 +51,12 @@ def rows_of(
     wanted: list[tuple[str, str, str | bool]] = [("unit_id", "==", unit_id)] if unit_id is not None else []
     wanted += [("listed", "==", True)] if listed else []
     file = path.resolve() / SCORES
+    needed = None if columns is None else {*columns, "listed", "schema_version"}
     try:
-        table = pq.read_table(file, filters=wanted or None)
+        there = pq.read_schema(file).names
+        table = pq.read_table(
+            file, columns=None if needed is None else [name for name in there if name in needed], filters=wanted or None
+        )
     except (OSError, pa.ArrowException) as error:
         raise PublicationError(
             f"{file}: cannot be read ({error}), expected the rows of the list; restore the folder from a backup"

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from qma_predict.publish.pages import facts as said
 from qma_predict.publish.pages import pictures
-from qma_predict.publish.pages.facts import STATES, Facts, check_facts
+from qma_predict.publish.pages.facts import Facts, check_facts
 from qma_predict.publish.pages.rows import completed, issues_of, order_words, work_of
 from qma_predict.publish.pages.templates import script_hash, template
 from qma_predict.publish.pages.words import (
@@ -32,8 +32,6 @@ from qma_predict.publish.text import shortened, visible
 
 if TYPE_CHECKING:
     from qma_predict.publish.issues.find import Issue
-
-__all__ = ["LONGEST_PAGE", "MOST_ISSUES", "RESULT_CODES", "STATES", "Facts", "render"]
 
 LONGEST_PAGE = 300
 """Units on the page at most [units]; workbook and data files have all."""
