@@ -148,7 +148,7 @@ WRONG = {
     "unknown section": (
         ("[candidates]", "[gait]\na = 1\n[candidates]"),
         "gait: unknown key. The nearest known key is 'gate'; known are name, title, plant, timezone, route, variables, "
-        "units, prediction, gate, candidates, list, learning, costs, messages, sources.",
+        "units, prediction, gate, candidates, list, learning, schedule, training, costs, messages, sources.",
     ),
     "missing key": (('as_of = "05:00"\n', ""), "list.as_of: missing. It is required."),
     "no capacity": (

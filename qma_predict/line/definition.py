@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from itertools import takewhile
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,7 @@ from qma_predict.line.kinds import (
     Zone,
     zones,
 )
+from qma_predict.line.operation import Schedule, TrainingPlan, every_day_at, firings
 from qma_predict.line.policy import Costs, Messages, RiskList
 
 TableName = Literal["units", "visits", "readings", "tags", "materials", "events", "inspections", "agreement", "answers"]
@@ -218,6 +220,8 @@ class Line(Part):
     candidates: Candidates
     list: RiskList
     learning: Learning = Learning()
+    schedule: Schedule = Schedule()
+    training: TrainingPlan = TrainingPlan()
     costs: Costs = Costs()
     messages: Messages = Messages()
     sources: Annotated[tuple[Source, ...], Some]
@@ -286,3 +290,22 @@ class Line(Part):
         """First business date whose list can know of `moment` [UTC]: the earliest with `as_of >= moment`."""
         day = moment.astimezone(ZoneInfo(self.timezone)).date()
         return day if self.as_of(day) >= moment else day + timedelta(days=1)
+
+    @property
+    def nightly_cron(self) -> str:
+        """When the nightly run starts, in the line's zone."""
+        return self.schedule.cron or every_day_at(self.list.as_of)
+
+    def due(self, after: date, now: datetime) -> tuple[date, ...]:
+        """Business dates later than `after` whose scheduled run has started by `now` [UTC], oldest first."""
+        moments = takewhile(lambda moment: moment <= now, firings(self.nightly_cron, self.timezone, self.as_of(after)))
+        days = (self.current_business_date(moment) for moment in moments)
+        return tuple(dict.fromkeys(day for day in days if day > after))
+
+    def waits_until(self, business_date: date) -> datetime:
+        """Moment [UTC] until which the run of a business date waits for its sources; `as_of` if it does not wait."""
+        wait = self.schedule.wait_until
+        if wait is None:
+            return self.as_of(business_date)
+        day = business_date if wait >= self.list.as_of else business_date + timedelta(days=1)
+        return datetime.combine(day, wait, ZoneInfo(self.timezone)).astimezone(UTC)

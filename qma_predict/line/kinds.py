@@ -1,11 +1,12 @@
 """Kinds of values in a `line.toml`: each says what it expects."""
 
 import re
-from datetime import time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import cache
 from typing import Annotated, TypeVar
 from zoneinfo import available_timezones
 
+from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from qma_predict.line.measures import is_unit
@@ -44,6 +45,17 @@ def _time_of_day(value: object) -> object:
     if not isinstance(value, str) or not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
         raise ValueError('expected a local time of day such as "05:00"')
     return time.fromisoformat(value)
+
+
+def _cron(value: str) -> str:
+    expected = 'expected minute, hour, day, month and weekday such as "10 5 * * 1-5"'
+    try:
+        if len(value.split()) != 5:
+            raise ValueError(expected)
+        next(CronSim(value, datetime(2000, 1, 1, tzinfo=UTC)))
+    except (CronSimError, StopIteration) as error:
+        raise ValueError(expected) from error
+    return value
 
 
 def _encoding(value: str) -> str:
@@ -133,6 +145,7 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Period = Annotated[timedelta, BeforeValidator(_period)]
 Zone = Annotated[str, AfterValidator(_zone)]
 TimeOfDay = Annotated[time, BeforeValidator(_time_of_day)]
+Cron = Annotated[str, AfterValidator(_cron)]
 Encoding = Annotated[str, AfterValidator(_encoding)]
 TimeFormat = Annotated[str, AfterValidator(_time_format)]
 ColumnNames = Annotated[str | tuple[str, ...], BeforeValidator(_columns)]

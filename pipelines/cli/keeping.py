@@ -1,0 +1,1 @@
+"""Commands that keep the program running: health, status, copies, what is old."""
