@@ -10,7 +10,7 @@ from qma_predict.home import open_home
 from qma_predict.learn.dataset import make_dataset
 from qma_predict.learn.training import Training, train
 from qma_predict.line import load_line
-from qma_predict.publish.models import registry
+from qma_predict.publish.models import champion_log, registry
 from qma_predict.publish.models.model import Model
 
 
@@ -20,7 +20,9 @@ def learn(line: str, home: str, as_of: datetime) -> tuple[Model, Training]:
     dataset = make_dataset(Lake(place.lake(definition.name)).at(as_of), definition)
     training = train(dataset)
     model = registry.log_training(place, dataset, training)
-    registry.promote(place, model)
+    why, now = training.verdict.sentence, datetime.now(UTC)
+    champion_log.append(place, definition.name, "promoted", model.version, role="first", by="training", why=why, at=now)
+    registry.follow(place, model)
     return model, training
 
 

@@ -15,13 +15,16 @@ from qma_predict.errors import HomeError
 _UNUSABLE = re.compile(r"[\[\]|^\\]|%[0-9a-fA-F]{2}")
 """What deltalake 1.6 takes for a part of an address, and then panics or looks elsewhere."""
 
+MARK = "home.json"
+"""The file by which a home is known."""
+
 FORMAT = 2
 """Version of the layout below. A home of a newer format is refused rather than misread."""
 
 
 @dataclass(frozen=True)
 class Home:
-    """Where things lie: `lake/<line>`, `mlflow`, `cards/<line>`, `published/<line>`, `desk.db`.
+    """Where things lie: `lake/<line>`, `models/<line>`, `champions`, `published/<line>`, `desk.db`, `mlflow`.
 
     Make one with `open_home`. It also has a lock a line for writers.
     """
@@ -36,9 +39,17 @@ class Home:
         """Folder of a line's published lists."""
         return self.folder / "published" / line
 
+    def models(self, line: str) -> Path:
+        """Folder of a line's kept models, a folder a version."""
+        return self.folder / "models" / line
+
+    def champions(self, line: str) -> Path:
+        """File of a line's log of champions."""
+        return self.folder / "champions" / f"{line}.jsonl"
+
     def card(self, line: str, version: str) -> Path:
         """File of the model card of a version of a line's model."""
-        return self.folder / "cards" / line / f"v{version}.md"
+        return self.models(line) / f"v{version}" / "card.md"
 
     @property
     def mlflow(self) -> Path:
@@ -73,20 +84,20 @@ def open_home(folder: str | Path) -> Home:
     folder = Path(folder).absolute()
     if found := _UNUSABLE.search(folder.as_posix()):
         raise HomeError(f"{folder}: cannot be used as home: Delta tables cannot lie below a name with {found[0]!r}.")
-    mark = folder / "home.json"
+    mark = folder / MARK
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # listed before the mark is looked for: another process may make the home at the same time
         strangers = [path.name for path in folder.iterdir() if not path.name.startswith(mark.name)]
         if not mark.exists():
             if strangers:
-                raise HomeError(f"{folder}: not empty, and not a home (no home.json). Name an empty or a new folder.")
+                raise HomeError(f"{folder}: not empty, and not a home (no {MARK}). Name an empty or a new folder.")
             draft = mark.with_name(f"{mark.name}.{uuid4().hex}")
             draft.write_text(json.dumps({"format": FORMAT}) + "\n")
             draft.replace(mark)
         found = json.loads(mark.read_text())["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise HomeError(f"{folder}: cannot be used as home: {error}. Check its permissions and home.json.") from error
+        raise HomeError(f"{folder}: cannot be used as home: {error}. Check its permissions and {MARK}.") from error
     if found != FORMAT:
         raise HomeError(
             f"{folder}: the home has format {found!r}, this version of the program reads format {FORMAT}. "

@@ -48,9 +48,9 @@ def champion(context: typer.Context, line: LINE) -> None:
     with in_words():
         from qma_predict.home import open_home
         from qma_predict.line import load_line
-        from qma_predict.publish.models import registry
+        from qma_predict.publish.models import champion_log
 
-        typer.echo(report.of_model(registry.champion(open_home(context.obj), load_line(line))))
+        typer.echo(report.of_model(champion_log.champion(open_home(context.obj), load_line(line).name)))
 
 
 @app.command(epilog="Example: qma card demo --write")
@@ -66,11 +66,11 @@ def card(
     with in_words():
         from qma_predict.home import open_home
         from qma_predict.line import load_line
-        from qma_predict.publish.models import kept_cards, registry
+        from qma_predict.publish.models import champion_log, kept_cards
 
         home, definition = open_home(context.obj), load_line(line)
-        champion = registry.champion(home, definition)
-        text = kept_cards.read(home, champion.line, champion.version)
+        model = champion_log.champion(home, definition.name)
+        text = kept_cards.read(home, model.line, model.version)
         typer.echo(text, nl=False)
         if write:
             typer.echo(f"{kept_cards.write_beside(definition, text)}: written", err=True)

@@ -21,7 +21,7 @@ from qma_predict.features import families
 from qma_predict.learn.dataset import make_dataset
 from qma_predict.learn.sentinel import AFTERWARDS, IDENTIFIER, MISSINGNESS, PREDICTS, find_leaks
 from qma_predict.learn.training import looked_for_leaks, train
-from qma_predict.publish.models import registry
+from qma_predict.publish.models import kept_models, registry
 from qma_predict.publish.scoring import score_candidates
 
 LONG_AFTER = pd.Timestamp("2026-02-01", tz="UTC")
@@ -267,7 +267,7 @@ def test_a_leak_is_left_out_of_the_backtest_the_model_and_the_nights(lake, line,
     assert "press.pressure.measured,known only after" in mlflow.artifacts.load_text(
         f"{run.info.artifact_uri}/leaks.csv"
     )
-    predict = registry.load(home_copy, model)
+    predict = kept_models.load(home_copy, model)
     lists = [score_candidates(history, one, predict)[0] for one in (leaking, honest)]
     pd.testing.assert_frame_equal(*lists)
     assert lists[0]["score"].notna().sum() > 20

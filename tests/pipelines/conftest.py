@@ -5,7 +5,7 @@ import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -15,11 +15,12 @@ from qma_predict.home import Home
 from qma_predict.learn.dataset import make_dataset
 from qma_predict.learn.training import train
 from qma_predict.line import Line
-from qma_predict.publish.models import registry
+from qma_predict.publish.models import champion_log, registry
 from qma_predict.publish.models.model import Model
 
 DEMO = Path(__file__).parents[2] / "models" / "demo"
 NIGHT = date(2025, 11, 10)
+PROMOTED = datetime(2026, 1, 5, 13, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,9 @@ def _trained(
         # the small plant has too few defects to show that the recipe is better, which is another test's concern
         training = replace(train(dataset), winner=line.learning.recipe)
         model = registry.log_training(place, dataset, training)
-        registry.promote(place, model)
+        first = {"role": "first", "by": "training", "why": "there was none"}
+        champion_log.append(place, line.name, "promoted", model.version, at=PROMOTED, **first)
+        registry.follow(place, model)
         (folder / "model.pkl").write_bytes(pickle.dumps(model))
 
     folder = once("trained", make)

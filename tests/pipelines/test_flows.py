@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from prefect.testing.utilities import prefect_test_harness
 
-from pipelines import nightly
-from pipelines.ingest import ingest_flow
+from pipelines import ingest
+from pipelines.ingest import ingest_flow, take_in_for
 from pipelines.nightly import list_night, nightly_flow
 from pipelines.steps import run
+from qma_predict.data.ingest import Ingested
 from qma_predict.data.lake import Lake
 from qma_predict.errors import ModelError, PublicationError
 from qma_predict.publish.lists import bundle
@@ -79,18 +80,16 @@ def test_a_damaged_list_is_not_taken_for_a_published_one(trained):
         ("2026-02-05 09:00", "2026-02-05 09:00"),  # two days late: first seen now
     ],
 )
-def test_a_late_run_does_not_pretend_to_have_seen_the_files_in_time(trained, monkeypatch, tmp_path, now, first_seen):
+def test_a_late_run_does_not_pretend_to_have_seen_the_files_in_time(trained, monkeypatch, now, first_seen):
     seen = []
 
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz=None):
-            return datetime.fromisoformat(now).replace(tzinfo=UTC)
+    def take_in(line, home, as_of, tried_again=False):
+        seen.append(as_of)
+        return Ingested((), (), ())
 
-    monkeypatch.setattr(nightly, "datetime", Clock)
-    monkeypatch.setattr(nightly, "take_in", lambda line, home, as_of: seen.append(as_of))
-    shutil.copytree(trained.home.folder, tmp_path / "home", symlinks=True)
-    run(nightly_flow, trained.line, str(tmp_path / "home"), date(2026, 2, 3))
+    monkeypatch.setattr(ingest, "take_in", take_in)
+    moment = pd.Timestamp(now, tz="UTC").to_pydatetime()
+    take_in_for(trained.line, str(trained.home.folder), date(2026, 2, 3), clock=lambda: moment)
     assert seen == [pd.Timestamp(first_seen, tz="UTC")]
 
 
@@ -112,7 +111,7 @@ def prefect_server():
 )
 def test_under_a_server_the_same_flows_run_as_flows_and_give_the_same_list(trained, prefect_server, tmp_path):
     shutil.copytree(trained.home.folder, tmp_path / "home", symlinks=True)
-    directly = list_night(trained.line, str(trained.home.folder), date(2025, 11, 15))
+    directly = list_night(trained.line, str(trained.home.folder), date(2025, 11, 15), retrospective=True)
     state = nightly_flow(trained.line, str(tmp_path / "home"), date(2025, 11, 15), return_state=True)
     assert state.is_completed()
     assert contents(state.result()) == contents(directly)

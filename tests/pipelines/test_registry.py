@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -19,7 +18,7 @@ from qma_predict.features.table import feature_table
 from qma_predict.home import open_home
 from qma_predict.learn.baselines import BASELINES, make_baseline
 from qma_predict.learn.risk_model import RiskModel
-from qma_predict.publish.models import registry, trusted
+from qma_predict.publish.models import champion_log, kept_models, registry, trusted
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,13 +37,9 @@ def X(trained, line):
     return feature_table(history, candidates(prediction_points(history, line), trained.model.as_of), line)
 
 
-def test_the_champion_is_the_model_that_was_promoted(trained, line):
-    assert registry.champion(trained.home, line) == trained.model
-
-
-def test_a_home_without_models_has_no_champion(line, tmp_path):
-    with pytest.raises(ModelError, match="line demo has no champion. Train one first: qma train demo"):
-        registry.champion(open_home(tmp_path / "home"), line)
+def test_the_champion_is_the_model_that_was_promoted_and_the_alias_follows(trained, client):
+    assert champion_log.champion(trained.home, "demo") == trained.model
+    assert client.get_model_version_by_alias("demo", "champion").run_id == trained.model.run_id
 
 
 def test_a_run_a_contestant_with_metrics_that_can_be_compared(trained, client):
@@ -84,7 +79,7 @@ def test_what_else_the_backtest_said_is_in_the_run_and_with_the_model(trained, c
 
 
 def test_the_model_has_ranges_of_its_risks_or_says_that_its_scores_are_a_ranking(trained, line):
-    model = registry.champion(trained.home, line)
+    model = champion_log.champion(trained.home, line.name)
     assert bool(model.ranking) != bool(model.ranges.score)
     assert model.ranges == trained.model.ranges
 
@@ -138,18 +133,18 @@ except ImportError:
 """
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True)
     risk = np.load(tmp_path / "risk.npy")
-    assert np.array_equal(risk, registry.load(trained.home, trained.model)(X))
+    assert np.array_equal(risk, kept_models.load(trained.home, trained.model)(X))
     assert 0.0 <= risk.min() < risk.mean() < 0.3  # P(good) would be near one
 
 
 def test_the_scores_are_those_of_the_fitted_classifier(trained, client, X):
     loaded = mlflow.sklearn.load_model("models:/demo@champion")
     direct = loaded.classifier.predict_proba(X.reindex(columns=loaded.features))[:, 1]
-    assert np.array_equal(registry.load(trained.home, trained.model)(X), direct)
+    assert np.array_equal(kept_models.load(trained.home, trained.model)(X), direct)
 
 
 def test_missing_features_are_missing_values_and_others_are_ignored(trained, X):
-    predict = registry.load(trained.home, trained.model)
+    predict = kept_models.load(trained.home, trained.model)
     lost = [name for name in X if name.startswith("cast.")]
     without = predict(X.drop(columns=lost).assign(stranger=1.0))
     empty = X.copy()
@@ -206,7 +201,7 @@ def test_how_the_labels_came_about_is_in_the_run(trained, client):
 
 
 def test_the_reference_of_the_champion_comes_back_as_its_training_made_it(trained, line, X):
-    reference = registry.load_reference(trained.home, trained.model)
+    reference = kept_models.load_reference(trained.home, trained.model)
     history = Lake(trained.home.lake("demo")).at(trained.model.as_of)
     points = prediction_points(history, line).set_index("unit_id")
     assert (points.loc[reference.siblings.index, "cutoff"] <= trained.model.as_of).all()
@@ -215,20 +210,12 @@ def test_the_reference_of_the_champion_comes_back_as_its_training_made_it(traine
     assert {str(kind) for kind in reference.siblings.dtypes} == {"float32", "str"}
     assert max(reference.past["night"]) <= trained.model.as_of.date()
     assert reference.past["score"].between(0, 1).all()
-    predict = registry.load(trained.home, trained.model)
+    predict = kept_models.load(trained.home, trained.model)
     ranks = [pd.Series(one.predict(X)).corr(pd.Series(predict(X)), method="spearman") for one in reference.refits]
     assert len(ranks) == 4
     assert min(ranks) > 0.1  # fits on halves of about thirty defects
 
 
-def test_a_version_without_a_reference_says_what_to_do(trained, client):
-    run = client.create_run(client.get_run(trained.model.run_id).info.experiment_id)
-    old = replace(trained.model, version="0", run_id=run.info.run_id)
-    with pytest.raises(ModelError, match="model demo v0 has no reference to explain its scores by: .*qma train demo"):
-        registry.load_reference(trained.home, old)
-    client.delete_run(run.info.run_id)
-
-
 def test_how_far_nights_are_off_together_is_known_with_the_model(trained, line):
-    assert registry.champion(trained.home, line).spread == trained.model.spread
+    assert champion_log.champion(trained.home, line.name).spread == trained.model.spread
     assert sum(trained.model.spread.chance) == pytest.approx(1)

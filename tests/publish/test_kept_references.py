@@ -29,9 +29,8 @@ def reference():
     )
 
 
-def test_a_reference_comes_back_as_it_was(reference, tmp_path):
-    kept_references.write(tmp_path, reference)
-    again = kept_references.read(tmp_path)
+def test_a_reference_comes_back_as_it_was(reference):
+    again = kept_references.of_files(kept_references.as_files(reference))
     pd.testing.assert_frame_equal(again.siblings, reference.siblings)
     pd.testing.assert_series_equal(again.products, reference.products)
     pd.testing.assert_series_equal(again.groups, reference.groups)
@@ -40,16 +39,14 @@ def test_a_reference_comes_back_as_it_was(reference, tmp_path):
     assert np.array_equal(again.refits[0].predict(X), reference.refits[0].predict(X))
 
 
-def test_what_is_missing_or_damaged_is_said(reference, tmp_path):
+def test_what_is_missing_or_damaged_is_said(reference):
+    whole = kept_references.as_files(reference)
+    assert all(kept_references.is_part(name) for name in whole)
     with pytest.raises(ModelError, match="the reference of the model cannot be read: .*siblings.parquet"):
-        kept_references.read(tmp_path)
-    kept_references.write(tmp_path, reference)
-    (tmp_path / "past.parquet").write_bytes(b"PAR1")
+        kept_references.of_files({})
     with pytest.raises(ModelError, match="Restore the home"):
-        kept_references.read(tmp_path)
-    kept_references.write(tmp_path, reference)
-    whole = (tmp_path / "refit_1.skops").read_bytes()
-    for damaged in (b"", whole[:200], whole.replace(b"schema", b"schemo")):
-        (tmp_path / "refit_1.skops").write_bytes(damaged)
+        kept_references.of_files(whole | {"past.parquet": b"PAR1"})
+    refit = whole["refit_1.skops"]
+    for damaged in (b"", refit[:200], refit.replace(b"schema", b"schemo")):
         with pytest.raises(ModelError, match="cannot be read"):
-            kept_references.read(tmp_path)
+            kept_references.of_files(whole | {"refit_1.skops": damaged})

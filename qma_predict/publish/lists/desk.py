@@ -42,7 +42,7 @@ def open_desk(home: Home, environment: Mapping[str, str]) -> Engine:
     HomeError
         If it is no URL, its driver is missing, or the database is away or refuses.
     """
-    url = _url(home, environment)
+    url = desk_url(home, environment)
     try:
         engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": 60} if _is_file(url) else {})
     except (exc.SQLAlchemyError, ModuleNotFoundError) as error:
@@ -212,7 +212,14 @@ def _has(engine: Engine, entry: Mapping[str, Any]) -> bool:
     return digest is not None
 
 
-def _url(home: Home, environment: Mapping[str, str]) -> URL:
+def desk_url(home: Home, environment: Mapping[str, str]) -> URL:
+    """URL of the desk database.
+
+    Raises
+    ------
+    HomeError
+        If `QMA_DESK` is no URL.
+    """
     given = environment.get(VARIABLE)
     if not given:
         return URL.create("sqlite", database=str(home.desk))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 Step = Callable[[str], None]
 
-_STAGING = ".staging-"
+STAGING = ".staging-"
+"""How names begin of what is not finished."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def flush_folder(folder: Path) -> None:
 
 def staging(folder: Path, name: str) -> Path:
     """A name in the folder that nobody else uses, for what is not finished; `remove_debris` knows it."""
-    return folder / f"{_STAGING}{name}-{os.getpid()}-{secrets.token_hex(4)}"
+    return folder / f"{STAGING}{name}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def move_link(
@@ -49,7 +50,7 @@ def move_link(
 
 def remove_debris(folder: Path) -> None:
     """Remove what dead writers left; only for the one who may write to the folder."""
-    for entry in folder.glob(f"{_STAGING}*"):
+    for entry in folder.glob(f"{STAGING}*"):
         if entry.is_symlink():
             entry.unlink()
         else:

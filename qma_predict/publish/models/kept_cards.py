@@ -1,17 +1,10 @@
-"""Model cards where people find them: in the home, by version, and beside `line.toml`."""
+"""Model cards where people find them: in the home, with the model, and beside `line.toml`."""
 
 from pathlib import Path
 
 from qma_predict.errors import LineError, ModelError
 from qma_predict.home import Home
 from qma_predict.line import Line
-
-
-def keep(home: Home, line: str, version: str, card: str) -> None:
-    """Keep the card of a version of a line's model in the home."""
-    file = home.card(line, version)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(card, encoding="utf-8", newline="\n")
 
 
 def read(home: Home, line: str, version: str) -> str:

@@ -1,7 +1,8 @@
 """The reference of a training as files, which are kept with its model."""
 
 import zlib
-from pathlib import Path
+from collections.abc import Mapping
+from io import BytesIO
 from zipfile import BadZipFile
 
 import pandas as pd
@@ -11,25 +12,33 @@ from qma_predict.learn.reference import Reference
 from qma_predict.publish.models import trusted
 
 _PRODUCT = "product"  # no feature is called so: their names have dots
+_TABLES = ("siblings.parquet", "groups.parquet", "past.parquet")
+_REFIT = "refit_"
 
 
-def write(folder: Path, reference: Reference) -> None:
-    """Write a reference into an empty folder: siblings, groups and past scores as Parquet, refits by skops.
+def is_part(name: str) -> bool:
+    """Whether a file of that name is one of a reference."""
+    return name in _TABLES or name.startswith(_REFIT)
+
+
+def as_files(reference: Reference) -> dict[str, bytes]:
+    """A reference as files by name: siblings, groups and past scores as Parquet, refits by skops.
 
     Raises
     ------
     ModelError
         If a refit consists of types that are not trusted.
     """
-    reference.siblings.assign(**{_PRODUCT: reference.products}).to_parquet(folder / "siblings.parquet")
-    reference.groups.rename_axis("feature").rename("group").to_frame().to_parquet(folder / "groups.parquet")
-    reference.past.to_parquet(folder / "past.parquet", index=False)
-    for number, refit in enumerate(reference.refits, start=1):
-        (folder / f"refit_{number}.skops").write_bytes(trusted.dumped(refit)[0])
+    siblings = reference.siblings.assign(**{_PRODUCT: reference.products})
+    groups = reference.groups.rename_axis("feature").rename("group").to_frame()
+    past = reference.past.reset_index(drop=True)
+    files = {name: table.to_parquet() for name, table in zip(_TABLES, (siblings, groups, past), strict=True)}
+    refits = enumerate(reference.refits, start=1)
+    return files | {f"{_REFIT}{number}.skops": trusted.dumped(refit)[0] for number, refit in refits}
 
 
-def read(folder: Path) -> Reference:
-    """Read what `write` wrote.
+def of_files(files: Mapping[str, bytes]) -> Reference:
+    """The reference of what `as_files` gave.
 
     Raises
     ------
@@ -37,16 +46,15 @@ def read(folder: Path) -> Reference:
         If a file is missing or damaged, or a refit consists of types that are not trusted.
     """
     try:
-        siblings = pd.read_parquet(folder / "siblings.parquet")
-        groups = pd.read_parquet(folder / "groups.parquet")["group"]
-        past = pd.read_parquet(folder / "past.parquet")
-        refits = tuple(trusted.loaded(file.read_bytes()) for file in sorted(folder.glob("refit_*.skops")))
+        siblings, groups, past = (pd.read_parquet(BytesIO(files[name])) for name in _TABLES)
+        products = siblings.pop(_PRODUCT)
+        refits = tuple(trusted.loaded(files[name]) for name in sorted(files) if name.startswith(_REFIT))
     except (OSError, ValueError, KeyError, BadZipFile, zlib.error) as error:
-        raise ModelError(f"{folder}: the reference of the model cannot be read: {error}. Restore the home.") from error
+        raise ModelError(f"the reference of the model cannot be read: {error}. Restore the home.") from error
     return Reference(
-        siblings=siblings.drop(columns=_PRODUCT),
-        products=siblings[_PRODUCT],
-        groups=groups.rename(None).rename_axis(None),
+        siblings=siblings,
+        products=products,
+        groups=groups["group"].rename(None).rename_axis(None),
         refits=refits,
         past=past,
     )

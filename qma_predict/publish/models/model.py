@@ -1,15 +1,20 @@
-"""What is known of a model that is registered."""
+"""What is known of a model that is kept."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from qma_predict.learn.promise import CHANCE_ALONE, PromiseSpread
 from qma_predict.learn.trust import NO_RANGES, RiskRanges
+from qma_predict.line import Line
+
+RECIPE = frozenset({"recipe", "parameters", "families", "family", "keep"})
+"""What of a line's `learning` makes the recipe: the rest says how it is judged, and by which seed it is fitted."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A registered version of a line's model.
+    """A kept version of a line's model.
 
     Attributes
     ----------
@@ -35,6 +40,15 @@ class Model:
         Range of the risk by score; without points where scores are a ranking.
     spread : PromiseSpread
         How far a night's probabilities are off together.
+    learning : dict
+        The recipe, parameters, families and seed it was made by: what of the line's `learning` is not about judging.
+    baseline : str
+        Name of the best simple rule of its training, which is kept with it.
+    dataset : str
+        Digest of the features and labels it was fitted on.
+    sha256 : str
+        SHA-256 of the file that names the hashes of all others, by which the champion log knows it; empty for a
+        model that is not kept.
     """
 
     line: str
@@ -50,3 +64,27 @@ class Model:
     ranking: str = ""
     ranges: RiskRanges = NO_RANGES
     spread: PromiseSpread = CHANCE_ALONE
+    learning: dict[str, Any] = field(default_factory=dict)
+    baseline: str = ""
+    dataset: str = ""
+    sha256: str = ""
+
+
+def made_by(line: Line) -> dict[str, Any]:
+    """What a model says it was made by, of a line's `learning`: JSON values."""
+    return line.learning.model_dump(mode="json", include={*RECIPE, "seed"})
+
+
+def same_recipe(model: Model, line: Line) -> bool:
+    """Whether the line would make a model by the same recipe, parameters and families."""
+    now = made_by(line)
+    return all(model.learning.get(name) == now[name] for name in RECIPE)
+
+
+def line_of(line: Line, model: Model) -> Line:
+    """The line with what the model was made by; how models are judged stays the line's own.
+
+    A model is scored with its own features whatever `line.toml` has said since; the digest stays that of the file.
+    """
+    own = {name: tuple(value) if isinstance(value, list) else value for name, value in model.learning.items()}
+    return line.model_copy(update={"learning": line.learning.model_copy(update=own)})

@@ -1,42 +1,40 @@
-"""The registry of runs and models: the only module that knows MLflow."""
+"""The registry of runs and models, for people who compare them: the only module that knows MLflow."""
 
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import asdict
-from datetime import datetime
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pandas as pd
+from sqlalchemy.exc import SQLAlchemyError
 
 import qma_predict
 from qma_predict.errors import ModelError
 from qma_predict.home import Home
 from qma_predict.learn import looks, plots
+from qma_predict.learn.baselines import BASELINES
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.feature_list import feature_list
-from qma_predict.learn.promise import CHANCE_ALONE, PromiseSpread
-from qma_predict.learn.reference import Reference, make_reference
+from qma_predict.learn.reference import make_reference
 from qma_predict.learn.risk_model import RiskModel
 from qma_predict.learn.search import Search
 from qma_predict.learn.sentinel import in_words
 from qma_predict.learn.training import Training
-from qma_predict.learn.trust import RiskRanges
 from qma_predict.line import Line
-from qma_predict.publish.models import kept_cards, kept_references, trusted
+from qma_predict.publish.models import kept_models, trusted
 from qma_predict.publish.models.card import model_card
-from qma_predict.publish.models.model import Model
+from qma_predict.publish.models.model import Model, made_by
 
 CHAMPION = "champion"
 _BLOCKS = "blocks"
-_REFERENCE = "reference"
+
+log = logging.getLogger(__name__)
 
 
 def _mlflow() -> ModuleType:
@@ -66,7 +64,8 @@ def _store(home: Home) -> Any:
 def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
     """Log a training: a run for each contestant with its metrics, plots, the winner as a model version, and its card.
 
-    With it goes what a night needs to explain its list (`make_reference`), which takes a few more fits.
+    Then it is kept for the nights, which need no MLflow: see `kept_models`. What explains their lists
+    (`make_reference`) takes a few more fits.
 
     Parameters
     ----------
@@ -78,19 +77,21 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
     Returns
     -------
     Model
-        The new version; it is not the champion until `promote`.
+        The new version as it is kept; it is no champion until the log of champions says so. Its number is that of
+        MLflow, or the next that is free where MLflow begins anew.
 
     Raises
     ------
     ModelError
-        If the winner consists of types that are not trusted.
+        If the winner consists of types that are not trusted, or the home cannot be written.
     """
     line, client, mlflow = dataset.line, _store(home), _mlflow()
     winner, table = training.models[training.winner], training.backtest.table
     blocks = looks.spans(table)
     looked = looks.looks(blocks, earlier_blocks(home, line))
     also = (training.practice.sentence, training.shuffled.sentence, looks.in_words(looked))
-    card = model_card(dataset, training, looked)
+    card, reference = model_card(dataset, training, looked), make_reference(dataset, training)
+    model = _model(dataset, training, also)
     experiment = _experiment(client, home, line)
     with mlflow.start_run(experiment_id=experiment, run_name=f"train {dataset.history.as_of:%Y-%m-%d}") as run:
         mlflow.log_input(_dataset_input(home, dataset), context="training")
@@ -112,28 +113,35 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
         for name in training.models:
             _log_contestant(experiment, name, table)
         logged = _log_model(winner, dataset.X.head(3))
-        with TemporaryDirectory() as folder:
-            kept_references.write(Path(folder), make_reference(dataset, training))
-            mlflow.log_artifacts(folder, _REFERENCE)
     if not client.search_registered_models(f"name = '{line.name}'"):
         client.create_registered_model(line.name)
-    tags = {
-        "contestant": training.winner,
-        "is_recipe": str(training.winner == line.learning.recipe),
-        "as_of": dataset.history.as_of.isoformat(),
-        "base_rate": repr(float(dataset.y.mean())),
-        "finding": training.verdict.sentence,
-        "leaks": in_words(training.leaks),
-        "also": json.dumps(also),
-        "ranking": training.ranking,
-        "ranges": json.dumps(asdict(training.ranges)),
-        "spread": json.dumps(asdict(training.spread)),
-    }
-    made = client.create_model_version(
-        line.name, logged.model_uri, run.info.run_id, tags=tags, model_id=logged.model_id
+    tags = {name: str(getattr(model, name)) for name in ("contestant", "is_recipe", "as_of", "finding")}
+    made = client.create_model_version(line.name, logged.model_uri, run.info.run_id, tags, model_id=logged.model_id)
+    model = replace(model, version=str(made.version), run_id=run.info.run_id)
+    return kept_models.keep(home, model, winner, training.models[model.baseline], reference, card)
+
+
+def _model(dataset: Dataset, training: Training, also: tuple[str, ...]) -> Model:
+    """What is known of the winner of a training."""
+    line, is_recipe = dataset.line, training.winner == dataset.line.learning.recipe
+    return Model(
+        line=line.name,
+        version="1",
+        run_id="",
+        contestant=training.winner,
+        is_recipe=is_recipe,
+        as_of=dataset.history.as_of.to_pydatetime(),
+        base_rate=float(dataset.y.mean()),
+        finding=training.verdict.sentence,
+        leaks=in_words(training.leaks),
+        also=also,
+        ranking=training.ranking,
+        ranges=training.ranges,
+        spread=training.spread,
+        learning=made_by(line),
+        baseline=(training.verdict.baseline or BASELINES[0]) if is_recipe else training.winner,
+        dataset=str(dataset.identity["digest"]),
     )
-    kept_cards.keep(home, line.name, str(made.version), card)
-    return _model(made)
 
 
 def earlier_blocks(home: Home, line: Line) -> list[list[list[str]]]:
@@ -194,74 +202,21 @@ def _log_model(model: RiskModel, example: pd.DataFrame) -> Any:
         serialization_format="skops",
         skops_trusted_types=trusted.dumped(model)[1],
         signature=_signature(model),
-        input_example=_typed(example, model.features, model.texts),
+        input_example=_typed(example, model),
         pip_requirements=_requirements(),
         pyfunc_predict_fn="predict",
     )
 
 
-def promote(home: Home, model: Model) -> None:
-    """Make a version the champion of its line: from now on, nights are scored with it."""
-    _store(home).set_registered_model_alias(model.line, CHAMPION, model.version)
-
-
-def champion(home: Home, line: Line) -> Model:
-    """Champion of a line.
-
-    Raises
-    ------
-    ModelError
-        If there is none.
-    """
-    client = _store(home)
-    try:
-        return _model(client.get_model_version_by_alias(line.name, CHAMPION))
-    except _mlflow().MlflowException as error:
-        raise ModelError(
-            f"{home.mlflow}: line {line.name} has no champion. Train one first: qma train {line.name}"
-        ) from error
-
-
-def load(home: Home, model: Model) -> Callable[[pd.DataFrame], np.ndarray]:
-    """Load a version as a function from a feature table to P(defect), shape (n_units,).
-
-    Raises
-    ------
-    ModelError
-        If it cannot be loaded.
-    """
-    _store(home)
+def follow(home: Home, model: Model) -> None:
+    """Let the alias of MLflow's own users name the champion of our log; what MLflow cannot do is only logged."""
     mlflow = _mlflow()
     try:
-        loaded = mlflow.pyfunc.load_model(f"models:/{model.line}/{model.version}")
-    except (mlflow.MlflowException, OSError) as error:
-        raise ModelError(
-            f"{home.mlflow}: model {model.line} v{model.version} cannot be loaded: {error}. "
-            f"Restore the home, or train again: qma train {model.line}"
-        ) from error
-    inputs = loaded.metadata.get_input_schema().inputs
-    features = [column.name for column in inputs]
-    texts = [column.name for column in inputs if column.type.name == "string"]
-    return lambda X: np.asarray(loaded.predict(_typed(X, features, texts)), dtype=float)
-
-
-def load_reference(home: Home, model: Model) -> Reference:
-    """Load what tonight's units are compared with, as the training of a version kept it; see `make_reference`.
-
-    Raises
-    ------
-    ModelError
-        If it cannot be loaded; versions that were trained before there were references have none.
-    """
-    client = _store(home)
-    try:
-        folder = client.download_artifacts(model.run_id, _REFERENCE)
-    except (_mlflow().MlflowException, OSError) as error:
-        raise ModelError(
-            f"{home.mlflow}: model {model.line} v{model.version} has no reference to explain its scores by: {error}. "
-            f"Restore the home, or train again: qma train {model.line}"
-        ) from error
-    return kept_references.read(Path(folder))
+        client = _store(home)
+        for made in client.search_model_versions(f"run_id = '{model.run_id}'"):
+            client.set_registered_model_alias(model.line, CHAMPION, made.version)
+    except (ModelError, mlflow.MlflowException, SQLAlchemyError, OSError) as error:
+        log.warning("%s: the alias of model %s v%s is not moved: %s", home.mlflow, model.line, model.version, error)
 
 
 def _experiment(client: Any, home: Home, line: Line) -> str:
@@ -308,37 +263,12 @@ def _signature(model: RiskModel) -> Any:
     return ModelSignature(inputs=Schema(columns), outputs=Schema([ColSpec("double")]))
 
 
-def _typed(X: pd.DataFrame, features: list[str], texts: list[str]) -> pd.DataFrame:
-    """Features as the signature has them: doubles and strings, missing where the table lacks one."""
-    frame = X.reindex(columns=features)
-    numbers = [name for name in features if name not in set(texts)]
-    return frame.astype(dict.fromkeys(numbers, "float64") | dict.fromkeys(texts, "str"))
+def _typed(example: pd.DataFrame, model: RiskModel) -> pd.DataFrame:
+    """Features as the signature has them: doubles and strings."""
+    frame, texts = example.reindex(columns=model.features), set(model.texts)
+    return frame.astype({name: "str" if name in texts else "float64" for name in model.features})
 
 
 def _requirements() -> list[str]:
     packages = ("lightgbm", "mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
     return [f"{package}=={version(package)}" for package in packages]
-
-
-def _model(made: Any) -> Model:
-    tags = made.tags
-    return Model(
-        line=made.name,
-        version=str(made.version),
-        run_id=made.run_id,
-        contestant=tags["contestant"],
-        is_recipe=tags["is_recipe"] == "True",
-        as_of=datetime.fromisoformat(tags["as_of"]),
-        base_rate=float(tags["base_rate"]),
-        finding=tags["finding"],
-        leaks=tags.get("leaks", ""),
-        also=tuple(json.loads(tags.get("also", "[]"))),
-        ranking=tags.get("ranking", ""),
-        ranges=RiskRanges(**_numbers(tags.get("ranges", "{}"))),
-        spread=PromiseSpread(**_numbers(tags["spread"])) if "spread" in tags else CHANCE_ALONE,
-    )
-
-
-def _numbers(text: str) -> dict[str, Any]:
-    """Fields of a dataclass of numbers and tuples of numbers, as JSON has them."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()}
