@@ -3,29 +3,32 @@
 import logging
 import os
 import platform
+import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 from prefect import flow
 
-from pipelines.ingest import take_in
+from pipelines.ingest import now_utc, take_in_for
+from pipelines.logs import about
 from pipelines.steps import step
-from qma_predict.data.lake import Lake
+from pipelines.tonight import Champion, lay_out, load_champion, provenance
+from qma_predict.data.lake import History, Lake
 from qma_predict.errors import PublicationError
 from qma_predict.home import Home, open_home
 from qma_predict.line import Line, load_line
 from qma_predict.publish.lists import bundle, desk
 from qma_predict.publish.messages import digest as messages
-from qma_predict.publish.models import registry
-from qma_predict.publish.night import Earlier, make_night
-from qma_predict.review.performance import earlier_scores
-from qma_predict.review.promises import promises
+from qma_predict.publish.night import Provenance
 
 log = logging.getLogger(__name__)
 
 
-def list_night(line: str, home: str, business_date: date, replace: str | None = None) -> Path:
+def list_night(
+    line: str, home: str, business_date: date, replace: str | None = None, retrospective: bool = False
+) -> Path:
     """Score the candidates of a business date and publish its list.
 
     One that is published stays as it is, unless `replace` says why it is to be replaced by a new revision.
@@ -37,18 +40,36 @@ def list_night(line: str, home: str, business_date: date, replace: str | None = 
             bundle.verify(folder / business_date.isoformat())
             log.info("%s, %s: published already, whole and unchanged", definition.name, business_date)
         else:
-            _publish(definition, place, business_date, replace)
+            _publish(definition, place, business_date, replace, retrospective)
         _record(definition, place, business_date)
     return folder / business_date.isoformat()
 
 
-def _publish(line: Line, home: Home, business_date: date, replace: str | None) -> None:
-    folder = home.published(line.name)
+def _publish(line: Line, home: Home, business_date: date, replace: str | None, retrospective: bool) -> None:
     history = Lake(home.lake(line.name)).at(line.as_of(business_date))
-    model = registry.champion(home, line)
-    reference = registry.load_reference(home, model)
-    before = Earlier(promises(folder, history, line), earlier_scores(folder, history, line))
-    night = make_night(history, line, business_date, model, registry.load(home, model), reference, before)
+    publish_night(
+        history,
+        line,
+        business_date,
+        folder=home.published(line.name),
+        champion=load_champion(home, line, line.as_of(business_date), retrospective=retrospective),
+        under=provenance(home, line, history, retrospective=retrospective),
+        replace=replace,
+    )
+
+
+def publish_night(
+    history: History,
+    line: Line,
+    business_date: date,
+    *,
+    folder: Path,
+    champion: Champion,
+    under: Provenance,
+    replace: str | None = None,
+) -> None:
+    """Make the list of a business date with the lists in a folder before it, and publish it there."""
+    night = lay_out(history, line, business_date, champion, folder, under)
     receipt = {"published_at": datetime.now(UTC).isoformat(), "host": platform.node(), "process": os.getpid()}
     bundle.publish(folder, business_date, night.contents, facts=night.facts, receipt=receipt, replace=replace)
 
@@ -64,33 +85,71 @@ def _record(line: Line, home: Home, business_date: date) -> None:
 
 
 def tell(line: str, home: str, business_date: date) -> None:
-    """Tell those whom the line names what its newest list says; what fails is logged, and the list stands."""
+    """Tell those whom the line names what a list says, and which ones before it were not made.
+
+    What fails is logged, and the list stands.
+    """
     definition, place = load_line(line), open_home(home)
-    if business_date != definition.current_business_date(datetime.now(UTC)):
-        return  # a list of the past is no news
-    manifest = bundle.read(place.published(definition.name), business_date)
-    for failure in messages.tell(place, definition, manifest).failures:
+    folder = place.published(definition.name)
+    missed = missed_before(definition, bundle.published_dates(folder), business_date)
+    manifest = bundle.read(folder, business_date)
+    for failure in messages.tell(place, definition, manifest, missed).failures:
         log.warning("%s", failure)
+
+
+def missed_before(line: Line, published: list[date], business_date: date) -> tuple[date, ...]:
+    """Business dates between a list and the one before it whose runs did not take place, oldest first."""
+    earlier = [day for day in published if day < business_date]
+    if not earlier:
+        return ()
+    return tuple(day for day in line.due(earlier[-1], line.as_of(business_date)) if day < business_date)
+
+
+def make_list(
+    line: str,
+    home: str,
+    business_date: date,
+    replace: str | None = None,
+    *,
+    clock: Callable[[], datetime] = now_utc,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Path:
+    """Ingest and publish the list of a business date; on its own day, wait for late sources, and tell people of it.
+
+    Parameters
+    ----------
+    line, home : str
+    business_date : date
+    replace : str, optional
+        Why a published list is replaced.
+    clock, sleep : callable
+        The present [UTC], and how to wait so many seconds.
+    """
+    definition = load_line(line)
+    with about(line=definition.name, business_date=business_date):
+        if replace is not None or business_date not in bundle.published_dates(
+            open_home(home).published(definition.name)
+        ):
+            take_in_for(line, home, business_date, clock=clock, sleep=sleep)
+        over = clock() >= definition.as_of(business_date + timedelta(days=1))
+        folder = step(list_night)(line, home, business_date, replace, retrospective=over)
+        if not over:
+            step(tell)(line, home, business_date)
+        return folder
 
 
 @flow(name="nightly")
 def nightly_flow(line: str, home: str, business_date: date | None = None, replace: str | None = None) -> Path:
     """Ingest and publish the list of a business date, today's by default, and tell people of today's.
 
-    On its own day, what is ingested counts as known at the list's moment. For an earlier date that has no list,
-    it counts as first seen now: a list made afterwards knows no more than was there.
+    A list that is made after its day is over is marked as made in retrospect.
     """
-    definition, now = load_line(line), datetime.now(UTC)
-    day = definition.current_business_date(now) if business_date is None else business_date
+    definition, now = load_line(line), now_utc()
+    newest = definition.current_business_date(now)
+    day = business_date or newest
     if definition.as_of(day) > now:
         raise PublicationError(
             f"line {definition.name}: the list of {day} is made as of {definition.as_of(day):%Y-%m-%d %H:%M} UTC, "
-            f"which is not yet. The newest that can be made is that of {definition.current_business_date(now)}."
+            f"which is not yet. The newest that can be made is that of {newest}."
         )
-    if replace is not None or day not in bundle.published_dates(open_home(home).published(definition.name)):
-        as_of = definition.as_of(day)
-        on_its_day = as_of <= now < definition.as_of(day + timedelta(days=1))
-        step(take_in)(line, home, as_of if on_its_day else now)
-    folder = step(list_night)(line, home, day, replace)
-    step(tell)(line, home, day)
-    return folder
+    return make_list(line, home, day, replace)

@@ -118,8 +118,14 @@ def _greatest(source: Source, values: Iterable[Any]) -> Any:
 
 
 @contextmanager
-def _asked(source: Source, watermark: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Names of the answer's columns, and a function that gives its next rows."""
+def connected(source: Source) -> Iterator["sqlalchemy.Connection"]:
+    """A connection to the database of a source, read only where the database can say so.
+
+    Raises
+    ------
+    SourceError
+        If the database is away (tried three times within two seconds), or its driver is not installed.
+    """
     import sqlalchemy  # takes a moment
 
     engine = _engine(source)
@@ -131,14 +137,21 @@ def _asked(source: Source, watermark: Any) -> Iterator[tuple[tuple[str, ...], An
         raise SourceError(
             f"{source.place}: cannot be reached: {reason(error, engine)}. Check the URL, the network and the login."
         ) from error
+    with closing(connection):
+        yield connection
+
+
+@contextmanager
+def _asked(source: Source, watermark: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Names of the answer's columns, and a function that gives its next rows."""
 
     def refused(error: Exception) -> SourceError:
         return SourceError(
-            f"{source.place}: cannot answer the query of {source.table}: {reason(error, engine)}. Check the query in "
-            "line.toml."
+            f"{source.place}: cannot answer the query of {source.table}: {reason(error, connection.engine)}. "
+            "Check the query in line.toml."
         )
 
-    with closing(connection):
+    with connected(source) as connection:
         try:
             streamed = connection.execution_options(stream_results=True, max_row_buffer=PART_ROWS)
             result = streamed.execute(_statement(source, watermark))

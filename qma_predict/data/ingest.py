@@ -86,7 +86,7 @@ class _File:
     watermark: str | None = None
 
 
-def ingest(line: Line, lake: Lake, *, as_of: datetime, now: datetime) -> Ingested:
+def ingest(line: Line, lake: Lake, *, as_of: datetime, now: datetime, tried_again: bool = False) -> Ingested:
     """Take the sources' new files into the lake; the same file again adds nothing.
 
     Parameters
@@ -99,6 +99,8 @@ def ingest(line: Line, lake: Lake, *, as_of: datetime, now: datetime) -> Ingeste
         files before, that moment is used.
     now : datetime, UTC
         Our clock, by which times in the future are told.
+    tried_again : bool
+        Whether what cannot be read is tried again at once, so that the books need not say that it could not be.
 
     Raises
     ------
@@ -113,7 +115,7 @@ def ingest(line: Line, lake: Lake, *, as_of: datetime, now: datetime) -> Ingeste
         read_by = _rules(source, line.units)
         for batch in _batches(_new_files(source, line.units, book, pd.Timestamp(now), problems)):
             done += _write(lake, source, read_by, batch, moment)
-    if problems:
+    if problems and not tried_again:
         lake.append("problems", pd.DataFrame(problems, columns=["table", "problem"]).assign(ingested_at=moment))
     counts = tuple(one for _, one in done)
     return Ingested(counts, tuple(problem for _, problem in problems), _first_refused(lake, done))

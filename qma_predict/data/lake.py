@@ -13,7 +13,7 @@ import ibis
 import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from qma_predict.data.contract import TABLES
@@ -34,6 +34,9 @@ BOOKS = {
 }  # fmt: skip
 """Tables about the ingest itself: refused rows with reason and origin, files with their counts, and the sources
 and files that could not be read at all."""
+
+KEEP_VERSIONS = PostCommitHookProperties(cleanup_expired_logs=False)
+"""For every commit: by default each hundredth forgets the versions older than 30 days, and lists pin theirs."""
 
 SCHEMAS: dict[str, pa.Schema] = {name: table.schema for name, table in TABLES.items()} | BOOKS
 
@@ -59,7 +62,9 @@ class Lake:
         path = self.folder / name
         self.step(f"before {name}")
         try:
-            write_deltalake(str(path), table, mode="append", commit_properties=properties)
+            write_deltalake(
+                str(path), table, mode="append", commit_properties=properties, post_commithook_properties=KEEP_VERSIONS
+            )
         except (DeltaError, OSError) as error:
             raise LakeError(f"{path}: cannot be written: {error}. Check the disk's space and permissions.") from error
         self.step(f"after {name}")

@@ -165,6 +165,55 @@ def backtest(
     return Backtest(_tidy(rows), _stack(predictions), capacity, costs)
 
 
+def judge(
+    scores: Mapping[str, pd.Series],
+    night: pd.Series,
+    outcome: pd.Series,
+    *,
+    capacity: int,
+    prevalence: float,
+    costs: Costs = _NO_COSTS,
+) -> Backtest:
+    """Measure scores that were given before the outcomes were known, as one block of a backtest.
+
+    Parameters
+    ----------
+    scores : mapping of str to pandas.Series, indexed by unit_id
+        P(defect) by contestant, for the units of `night`.
+    night : pandas.Series of datetime.date, indexed by unit_id
+        Business date on which each unit was first a candidate.
+    outcome : pandas.Series of float, indexed by unit_id
+        1 defect, 0 good, NaN not known.
+    capacity, costs
+        As for `backtest`.
+    prevalence : float
+        Share of defects before, which Brier skill is compared with.
+
+    Returns
+    -------
+    Backtest
+        With one block, whose ``origin`` and ``end`` are its first and last night.
+    """
+    order = pd.DataFrame({"unit_id": night.index, "night": night.to_numpy()}).sort_values(["night", "unit_id"])
+    judged = order.set_index("unit_id").assign(outcome=outcome.reindex(order["unit_id"]).astype(float).to_numpy())
+    facts = {
+        "block": 1,
+        "origin": judged["night"].min(),
+        "end": judged["night"].max(),
+        "train_units": 1.0,  # only their ratio is read
+        "train_defects": prevalence,
+        "units": int(judged["outcome"].count()),
+        "defects": int(judged["outcome"].sum()),
+    }
+    rows, predictions = [], []
+    for name, series in scores.items():
+        score = series.reindex(judged.index).to_numpy(dtype=float)
+        measured = _measure(judged, score, None, facts, capacity=capacity, costs=costs)
+        rows += [facts | {"contestant": name} | row for row in measured]
+        predictions.append(_predictions(1, name, judged, score))
+    return Backtest(_tidy(rows), _stack(predictions), capacity, costs)
+
+
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Return the mean of each metric over the blocks in which it is defined.
 

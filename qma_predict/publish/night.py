@@ -5,7 +5,7 @@ the byte.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -29,6 +29,7 @@ from qma_predict.publish.pages.facts import Facts
 from qma_predict.publish.pages.rows import issues_of
 from qma_predict.publish.pages.words import Moments
 from qma_predict.publish.policy.select import one_more_hour, select
+from qma_predict.publish.reaction import NOTHING, SHADOW, Reaction, Scorers, acting, shadow_bytes
 from qma_predict.publish.reasons.because import because
 from qma_predict.publish.scoring import score_candidates
 from qma_predict.publish.state import cautions, state_of
@@ -53,10 +54,38 @@ class Earlier:
         ``not_checked``, ``verdict`` and ``reason``.
     scores : DataFrame
         ``unit_id``, ``night`` (business date) and ``score`` that each unit had on its first night.
+    reaction : Reaction
+        What is done because of them.
     """
 
     promises: pd.DataFrame
     scores: pd.DataFrame
+    reaction: Reaction = NOTHING
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Under what a list is made, beside its data and its model.
+
+    Attributes
+    ----------
+    champion_log : str
+        SHA-256 of the newest entry of the champion log, so that a later rewrite of it shows; empty without a log.
+    approved : str
+        Who made the model champion and why, in words; empty if that is not recorded.
+    next_training : datetime, UTC, optional
+        When the next training starts by schedule.
+    retrospective : bool
+        Whether the list is made after its time, for the record.
+    """
+
+    champion_log: str = ""
+    approved: str = ""
+    next_training: datetime | None = None
+    retrospective: bool = False
+
+
+NOT_RECORDED = Provenance()
 
 
 def make_night(
@@ -64,9 +93,10 @@ def make_night(
     line: Line,
     business_date: date,
     model: Model,
-    predict: Callable[[pd.DataFrame], np.ndarray],
+    scorers: Scorers,
     reference: Reference,
     earlier: Earlier,
+    provenance: Provenance = NOT_RECORDED,
 ) -> Night:
     """Score the candidates of a business date and lay out its list.
 
@@ -77,25 +107,23 @@ def make_night(
     line : Line
     business_date : date
     model : Model
-        Whose `as_of` is not after the night's.
-    predict : callable
-        The loaded model: P(defect), shape (n_units,), for a feature table.
+        The champion, whose `as_of` is not after the night's.
+    scorers : Scorers
+        The champion and its simple rule, loaded.
     reference : Reference
         Of the same model.
     earlier : Earlier
+    provenance : Provenance
 
     Raises
     ------
     ModelError
-        If the model knows more than the night does.
+        If the model knows more than the night does, or is not there and no rule can stand in.
     """
     if model.as_of > history.as_of:
-        raise ModelError(
-            f"line {line.name}, {business_date}: model v{model.version} was trained with what was known at "
-            f"{model.as_of:%Y-%m-%d %H:%M} UTC, after the list's {history.as_of:%Y-%m-%d %H:%M} UTC. "
-            f"Train one that knows no more than the list may: qma train {line.name} --date {business_date}"
-        )
+        raise ModelError(knows_too_much(line, model, history.as_of.to_pydatetime()))
     list_id = f"{line.name}-{business_date.isoformat()}"
+    champion, (model, predict) = model, acting(earlier.reaction, model, scorers)
     candidates, X = score_candidates(history, line, predict)
     ranked = select(candidates, line, list_id=list_id, ranges=model.ranges, ranking=bool(model.ranking))
     caution = cautions(X, reference.siblings).reindex(ranked["unit_id"])
@@ -130,11 +158,15 @@ def make_night(
         "risk_list.xlsx": workbook.render(facts, ranked, unscored, **shown),
         "risk_list.csv": risk_list.to_csv(table),
         "scores.parquet": risk_list.to_parquet(table),
+        SHADOW: shadow_bytes(X, scorers),
     }
     pinned = {
         "line_digest": line.digest,
         "lake_versions": dict(history.versions),
-        "model": asdict(model) | {"as_of": model.as_of},
+        "model": asdict(champion) | {"as_of": champion.as_of},
+        "made_by": model.contestant,
+        "reaction": asdict(earlier.reaction),
+        "provenance": asdict(provenance),
         "promise_spread": asdict(model.spread),
         "candidates": len(candidates),
         "listed": int(ranked["listed"].sum()),
@@ -143,6 +175,15 @@ def make_night(
         "promises": earlier.promises.astype(object).where(earlier.promises.notna(), None).to_dict("records"),
     }
     return Night(contents, _plain(asdict(facts) | pinned))
+
+
+def knows_too_much(line: Line, model: Model, moment: datetime) -> str:
+    """Say that a model must not make the list of a moment [UTC]."""
+    return (
+        f"line {line.name}, list as of {moment:%Y-%m-%d %H:%M} UTC: model v{model.version} was trained with what was "
+        f"known at {model.as_of:%Y-%m-%d %H:%M} UTC, after it. Train one that knows no more than the list may: "
+        f"qma train {line.name} --date {line.current_business_date(moment)}"
+    )
 
 
 @dataclass(frozen=True)
@@ -185,7 +226,14 @@ def _facts(scored: _Scored, list_id: str, no_issues_because: str) -> Facts:
     tables: list[str] = sorted({source.table for source in line.sources})
     fresh = {table: _newest(history, table) for table in tables}
     state, reasons = state_of(
-        history, line, model, fresh=fresh, X=scored.X, siblings=scored.reference.siblings, promises=promises
+        history,
+        line,
+        model,
+        fresh=fresh,
+        X=scored.X,
+        siblings=scored.reference.siblings,
+        promises=promises,
+        reaction=scored.earlier.reaction,
     )
     times = [moment for moment in fresh.values() if moment is not None]
     return Facts(

@@ -9,6 +9,7 @@ from scipy.stats import binom
 from qma_predict.data.lake import History
 from qma_predict.line import Line
 from qma_predict.publish.models.model import Model
+from qma_predict.publish.reaction import NOTHING, Reaction
 
 STALE = timedelta(hours=24)
 """Data is called stale when nothing was recorded in a table of the process for so long before the night."""
@@ -38,6 +39,7 @@ def state_of(
     X: pd.DataFrame,
     siblings: pd.DataFrame,
     promises: pd.DataFrame,
+    reaction: Reaction = NOTHING,
 ) -> tuple[str, tuple[str, ...]]:
     """Return the state of a night's list and why it is not OK.
 
@@ -55,6 +57,8 @@ def state_of(
         Those of good units of the training.
     promises : DataFrame, one row an earlier list, newest first
         ``verdict``: "kept", "broken" or "not enough yet".
+    reaction : Reaction
+        What is done tonight because of them.
 
     Returns
     -------
@@ -64,8 +68,12 @@ def state_of(
     """
     reasons = []
     if not model.is_recipe:
-        reasons.append(f"no model was shown to be better than the simple rule: {model.finding}")
-    reasons += [*_stale(history, fresh), *_problems(history), *_missing(X, siblings), *_broken(promises)]
+        alone = "" if reaction.without_model else "no model was shown to be better than the simple rule: "
+        reasons.append(f"{alone}{model.finding}")
+    reasons += [*_stale(history, fresh), *_problems(history), *_missing(X, siblings)]
+    reasons += reaction.reasons
+    if not (reaction.ranking or reaction.moved):
+        reasons += _broken(promises)
     return "BASELINE" if not model.is_recipe else "DEGRADED" if reasons else "OK", tuple(reasons)
 
 
@@ -144,10 +152,27 @@ def _missing(X: pd.DataFrame, siblings: pd.DataFrame) -> list[str]:
     return [f"{len(silent)} of {len(all_of_them)} sensors are missing for most units: {some}"]
 
 
-def _broken(promises: pd.DataFrame) -> list[str]:
-    """Whether earlier lists broke their promises more often than nine right ones of ten do."""
-    verdicts = promises["verdict"] if "verdict" in promises else pd.Series(dtype="str")
+def broken_beyond_chance(verdicts: pd.Series) -> bool:
+    """Whether more promises were broken than right ones are by chance, of which nine in ten are kept.
+
+    Parameters
+    ----------
+    verdicts : Series of str
+        "kept", "broken" or "not enough yet".
+
+    Examples
+    --------
+    >>> broken_beyond_chance(pd.Series(["kept"] * 7 + ["broken"] * 5)), broken_beyond_chance(pd.Series(["broken"]))
+    (True, False)
+    """
     broken, told = int((verdicts == "broken").sum()), int(verdicts.isin(["kept", "broken"]).sum())
-    if binom.sf(broken - 1, told, _BROKEN_BY_CHANCE) > CHANCE:
+    return bool(binom.sf(broken - 1, told, _BROKEN_BY_CHANCE) <= CHANCE)
+
+
+def _broken(promises: pd.DataFrame) -> list[str]:
+    """Whether earlier lists broke their promises more often than chance allows."""
+    verdicts = promises["verdict"] if "verdict" in promises else pd.Series(dtype="str")
+    if not broken_beyond_chance(verdicts):
         return []
+    broken, told = int((verdicts == "broken").sum()), int(verdicts.isin(["kept", "broken"]).sum())
     return [f"{broken} of the last {told} promises that can be judged were broken: take the risks as a ranking"]

@@ -16,6 +16,7 @@ from qma_predict.learn.explanations import feature_groups
 from qma_predict.learn.reference import Reference
 from qma_predict.publish.models.model import Model
 from qma_predict.publish.night import Earlier, make_night
+from qma_predict.publish.reaction import Scorers
 
 NO_PROMISES = pd.DataFrame(columns=["business_date", "promised", "low", "high", "listed", "checked", "verdict"])
 DAY = date(2025, 10, 27)  # the first list after the end of summer time
@@ -46,7 +47,9 @@ def night_of(history, line, day=DAY):
     X = feature_table(history, some, line)
     past = pd.DataFrame({"unit_id": X.index, "night": day - timedelta(days=9), "score": 0.02})
     reference = Reference(X, X["unit.product"], feature_groups(X), (), past)
-    return make_night(history, line, day, model_of(line, day), wash, reference, Earlier(NO_PROMISES, past.head(0)))
+    return make_night(
+        history, line, day, model_of(line, day), Scorers(wash), reference, Earlier(NO_PROMISES, past.head(0))
+    )
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from qma_predict.learn.reference import make_reference
 from qma_predict.learn.training import train
 from qma_predict.publish.models.model import Model
 from qma_predict.publish.night import Earlier, make_night
+from qma_predict.publish.reaction import Scorers
 
 FIRST_DAY = date(2025, 10, 6)
 DAYS = 26  # summer time ends within them
@@ -259,7 +260,9 @@ def trained(history, line):
 
 def listed(history, line, day, model, predict, reference):
     promises = pd.DataFrame(columns=["business_date", "promised", "low", "high", "listed", "checked", "verdict"])
-    night = make_night(history, line, day, model, predict, reference, Earlier(promises, reference.past.head(0)))
+    night = make_night(
+        history, line, day, model, Scorers(predict), reference, Earlier(promises, reference.past.head(0))
+    )
     assert night.facts["listed"] > 0
     assert night.facts["candidates"] > night.facts["listed"]
     facts = {name: value for name, value in night.facts.items() if name != "lake_versions"}

@@ -8,6 +8,7 @@ import pandas as pd
 from qma_predict.learn.reference import Reference
 from qma_predict.publish.models.model import Model
 from qma_predict.publish.night import Earlier, Night, make_night
+from qma_predict.publish.reaction import Scorers
 
 DAY = date(2026, 3, 3)
 AS_OF = pd.Timestamp("2026-03-03 04:00", tz="UTC")
@@ -57,4 +58,4 @@ def reference(heats=(0.0,) * 30):
 
 
 def list_of(history, line, model=MODEL, predict=heat, *, units=None, earlier=NOTHING_EARLIER, day=DAY) -> Night:
-    return make_night(history, line, day, model, predict, units or reference(), earlier)
+    return make_night(history, line, day, model, Scorers(predict), units or reference(), earlier)

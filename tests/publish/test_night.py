@@ -19,7 +19,8 @@ def rows(night):
 def test_the_files_of_a_night_and_what_its_manifest_says(make_history, tiny_line):
     night = list_of(make_history(tables("a", "b", "c"), as_of=AS_OF), tiny_line)
     assert sorted(night.contents) == [
-        "check_sheet.html", "risk_list.csv", "risk_list.html", "risk_list.xlsx", "scores.parquet"
+        "check_sheet.html", "risk_list.csv", "risk_list.html", "risk_list.xlsx", "scores.parquet",
+        "shadow.parquet",
     ]  # fmt: skip
     listed = rows(night).query("listed")
     assert listed[["unit_id", "rank", "score"]].to_numpy().tolist() == [["c", 1, 0.3], ["b", 2, 0.2]]

@@ -17,7 +17,8 @@ def put_list(
 ) -> Path:
     """Publish a list of these units, which have a score or several columns, and are listed unless they say otherwise.
 
-    `facts` of the options are said in the manifest beside the list's id and its moment.
+    `facts` of the options are said in the manifest beside the list's id and its moment; `more` are files beside the
+    scores.
     """
     list_id, as_of = f"{line.name}-{day}", line.as_of(day)
     given = {unit: {"score": one} if isinstance(one, float) else dict(one) for unit, one in units.items()}
@@ -28,6 +29,7 @@ def put_list(
         rows[name] = rows[name].where(rows[name].notna(), value) if name in rows else value
     rows = rows.assign(rank=range(1, len(rows) + 1), schema_version=risk_list.SCHEMA_VERSION, list_id=list_id)
     contents = {"scores.parquet": risk_list.to_parquet(rows.reindex(columns=risk_list.TABLE_SCHEMA.names))}
+    contents |= options.pop("more", {})
     facts = {"list_id": list_id, "as_of": as_of.isoformat(), "state": "OK", **options.pop("facts", {})}
     receipt = {"published_at": options.pop("published_at", as_of).isoformat()}
     return bundle.publish(folder, day, contents, facts=facts, receipt=receipt, **options)

@@ -1,0 +1,98 @@
+"""How the program's log looks: lines for people, or JSON for machines, each with the line and date it is about."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, date, datetime
+from typing import IO, Any
+
+VARIABLE = "QMA_LOG"
+"""Variable of the environment: `json` for one JSON object a line."""
+
+OURS = ("qma_predict", "pipelines")
+
+_about: ContextVar[dict[str, str]] = ContextVar("qma_log_about", default={})  # noqa: B039  # never changed in place
+
+
+@contextmanager
+def about(*, line: str | None = None, business_date: date | None = None) -> Iterator[None]:
+    """Let every message of this block, of this thread or task, say what it is about.
+
+    Examples
+    --------
+    >>> with about(line="demo"), about(business_date=date(2026, 3, 3)):
+    ...     sorted(_about.get().items())
+    [('business_date', '2026-03-03'), ('line', 'demo')]
+    """
+    said = {"line": line, "business_date": None if business_date is None else business_date.isoformat()}
+    token = _about.set(_about.get() | {name: value for name, value in said.items() if value is not None})
+    try:
+        yield
+    finally:
+        _about.reset(token)
+
+
+def set_up(*, as_json: bool, stream: IO[str] | None = None) -> None:
+    """Log our messages from INFO on, and those of others from WARNING on, in one form.
+
+    Called again, it takes the place of the time before. Other handlers, as Prefect's, stay.
+
+    Parameters
+    ----------
+    as_json : bool
+        One object a line: ``time`` (UTC), ``level``, ``logger``, ``message``, ``line``, ``business_date`` (null where
+        it is about none) and, after an exception, ``exception``. Otherwise a line for people.
+    stream : text file, optional
+        Standard error by default.
+    """
+    handler = _Handler(stream or sys.stderr)
+    handler.setFormatter(_Json() if as_json else _Words(datefmt="%H:%M:%S"))
+    root = logging.getLogger()
+    for before in [one for one in root.handlers if isinstance(one, _Handler)]:
+        root.removeHandler(before)
+    root.addHandler(handler)
+    for name in OURS:
+        logging.getLogger(name).setLevel(logging.INFO)
+
+
+class _Handler(logging.StreamHandler):
+    """Ours, so that it is known when it is set up again; it notes what a message is about where it is logged."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        super().__init__(stream)
+        self.addFilter(_note)
+
+
+def _note(record: logging.LogRecord) -> bool:
+    record.about = _about.get()
+    return True
+
+
+class _Words(logging.Formatter):
+    def __init__(self, datefmt: str) -> None:
+        super().__init__("%(asctime)s %(message)s", datefmt)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        weight = f"{record.levelname}: " if record.levelno >= logging.WARNING else ""
+        said: dict[str, str] = record.about  # type: ignore[attr-defined]
+        place = f"[{' '.join(said.values())}] " if said else ""
+        return f"{record.asctime} {place}{weight}{record.message}"
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        said: dict[str, str] = record.about  # type: ignore[attr-defined]
+        entry: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "line": said.get("line"),
+            "business_date": said.get("business_date"),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)

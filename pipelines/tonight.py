@@ -1,0 +1,186 @@
+"""Who makes the list of a night, and the list, before anything is published."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from qma_predict.data.lake import History
+from qma_predict.errors import ModelError
+from qma_predict.features.points import candidates, prediction_points
+from qma_predict.features.table import feature_table
+from qma_predict.home import Home
+from qma_predict.learn.reference import Reference
+from qma_predict.line import Line
+from qma_predict.line.operation import firings
+from qma_predict.publish.models import champion_log, kept_models
+from qma_predict.publish.models.champion_entries import Entry
+from qma_predict.publish.models.model import Model, line_of
+from qma_predict.publish.night import Earlier, Night, Provenance, knows_too_much, make_night
+from qma_predict.publish.reaction import Predict, Scorers
+from qma_predict.review.performance import earlier_scores
+from qma_predict.review.promises import promises
+from qma_predict.review.reaction import reaction
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A kept model, loaded for a night.
+
+    Attributes
+    ----------
+    model : Model
+    predict : callable or None
+        None if its file is not what was kept.
+    rule : callable or None
+        The same of its simple rule.
+    reference : Reference
+    invalid : str
+        Why the model cannot be used; empty if it can.
+    instead : str
+        Why it is used in place of the champion; empty if it is the champion.
+    challenger : tuple of Model and callable, optional
+        Whose scores are kept unseen.
+    """
+
+    model: Model
+    predict: Predict | None
+    rule: Predict | None
+    reference: Reference
+    invalid: str = ""
+    instead: str = ""
+    challenger: tuple[Model, Predict] | None = None
+
+
+def load_champion(home: Home, line: Line, moment: datetime, *, retrospective: bool = False) -> Champion:
+    """Load the champion; if it cannot be used, what can stand in: its simple rule, else an earlier champion.
+
+    Parameters
+    ----------
+    home : Home
+    line : Line
+    moment : datetime
+        As which the list is made [UTC]. A champion that knows more than was known then gives way to one before it.
+    retrospective : bool
+        Whether the champion of that moment is wanted; if there was none yet, as in a home that was set up later, it
+        is the one of now.
+
+    Raises
+    ------
+    ModelError
+        If there is no champion, the champion log was changed, or nothing that it names can be used.
+    """
+    known = champion_log.entries(home, line.name)
+    then = champion_log.reigning(known, moment) if retrospective else None
+    problems: list[str] = []
+    for entry in _reigned(known, then or champion_log.reigning(known)):
+        try:
+            loaded = load_model(home, champion_log.model_of(home, line.name, entry))
+        except ModelError as error:
+            log.error("%s", error)
+            problems.append(str(error))
+            continue
+        if loaded.model.as_of > moment:
+            problems.append(knows_too_much(line, loaded.model, moment))
+            continue
+        newest = entry == champion_log.reigning(known)
+        if problems and not newest and not retrospective:
+            return replace(loaded, instead=f"v{loaded.model.version}, an earlier champion, is used. {problems[0]}")
+        return replace(loaded, challenger=_challenger(home, line) if newest else None)
+    if problems:
+        raise ModelError("\n".join(problems))
+    return load_model(home, champion_log.champion(home, line.name))  # says why there is none
+
+
+def load_model(home: Home, model: Model) -> Champion:
+    """Load a kept model; if its own file is damaged, its simple rule stands in.
+
+    Raises
+    ------
+    ModelError
+        If neither it nor its rule, or not its reference, is what was kept.
+    """
+    reference = kept_models.load_reference(home, model)
+    rule = kept_models.load_baseline(home, model)
+    try:
+        return Champion(model, kept_models.load(home, model), rule, reference)
+    except ModelError as error:
+        log.error("%s", error)
+        return Champion(model, None, rule, reference, invalid=f"the model cannot be used tonight: {error}")
+
+
+def provenance(home: Home, line: Line, history: History, *, retrospective: bool = False) -> Provenance:
+    """Under what a list is made now."""
+    known = champion_log.entries(home, line.name)
+    entry = champion_log.reigning(known)
+    moment = history.as_of.to_pydatetime()
+    return Provenance(
+        champion_log=known[-1].sha256 if known else "",
+        approved=f"{entry.event} by {entry.by}" if entry else "",
+        next_training=next(firings(line.training.cron, line.timezone, moment)) if line.training.cron else None,
+        retrospective=retrospective,
+    )
+
+
+def lay_out(
+    history: History, line: Line, business_date: date, champion: Champion, folder: Path, under: Provenance
+) -> Night:
+    """Make the list of a business date.
+
+    Parameters
+    ----------
+    history : History
+        As of the night.
+    line : Line
+    business_date : date
+    champion : Champion
+    folder : Path
+        Published lists, of which those before the night are looked at.
+    under : Provenance
+    """
+    line = line_of(line, champion.model)
+    told = promises(folder, history, line)
+    reacted = reaction(folder, history, line, champion.model, told)
+    reacted = replace(reacted, invalid=champion.invalid, instead=champion.instead)
+    scorers = Scorers(champion.predict, champion.rule, _unseen(champion.challenger, history, line))
+    before = Earlier(told, earlier_scores(folder, history, line), reacted)
+    return make_night(history, line, business_date, champion.model, scorers, champion.reference, before, under)
+
+
+def _reigned(known: list[Entry], newest: Entry | None) -> Iterator[Entry]:
+    """Entries of a champion and of those before it, newest first, each version once."""
+    seen: set[str] = set()
+    for entry in reversed(known[: newest.number if newest else 0]):
+        if entry.reigns and entry.version not in seen:
+            seen.add(entry.version)
+            yield entry
+
+
+def _challenger(home: Home, line: Line) -> tuple[Model, Predict] | None:
+    """A challenger that did not win or is not approved yet; that it cannot be loaded is no matter of the night."""
+    try:
+        model = champion_log.shadow(home, line.name)
+        return None if model is None else (model, kept_models.load(home, model))
+    except ModelError as error:
+        log.warning("no shadow list: %s", error)
+        return None
+
+
+def _unseen(challenger: tuple[Model, Predict] | None, history: History, line: Line) -> Predict | None:
+    """The challenger's P(defect) for the units of a feature table, from features of its own."""
+    if challenger is None:
+        return None
+    model, predict = challenger
+    own = line_of(line, model)
+
+    def score(X: pd.DataFrame) -> np.ndarray:
+        points = candidates(prediction_points(history, own), history.as_of)
+        return predict(feature_table(history, points[points["unit_id"].isin(X.index)], own).reindex(X.index))
+
+    return score

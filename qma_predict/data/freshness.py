@@ -1,0 +1,89 @@
+"""Whether what the plant records is there as usual, or late."""
+
+from datetime import date, datetime, timedelta
+
+import pandas as pd
+
+from qma_predict.data.lake import History, literal
+from qma_predict.line import Line
+
+PROCESS_TABLES = ("visits", "readings")
+"""Tables in which something is recorded whenever the line runs."""
+
+LATER = timedelta(hours=6)
+"""Data is late if its newest row is so much older than it usually is at that time."""
+
+UNKNOWN = timedelta(hours=24)
+"""The age from which it is late as long as less than `KNOWN` earlier nights tell what is usual."""
+
+WEEKS = 8
+KNOWN = 3
+
+
+def late(history: History, line: Line) -> tuple[str, ...]:
+    """Return why the data that a list is made from is late, a sentence a table; nothing if it is not.
+
+    A table is late if its newest row is 6 hours older than usual: than on the same weekday of the last eight weeks,
+    so that a plant that rests on Sundays is not late on Mondays. The oldest of four or more such nights does not count:
+    one standstill is not what is usual.
+
+    Parameters
+    ----------
+    history : History
+        As of the list.
+    line : Line
+
+    Notes
+    -----
+    Asked is when the plant recorded its rows, not when they were ingested.
+    """
+    tables = {source.table for source in line.sources}
+    told = (_late(history, line, table) for table in PROCESS_TABLES if table in tables)
+    return tuple(sentence for sentence in told if sentence)
+
+
+def most_usual(ages: list[timedelta]) -> timedelta:
+    """Return how old the newest row of a table may be, after how old it was on earlier nights.
+
+    Examples
+    --------
+    >>> hours = [timedelta(hours=n) for n in (7, 30, 6, 7)]
+    >>> str(most_usual(hours)), str(most_usual(hours[:3])), str(most_usual(hours[:2]))
+    ('13:00:00', '1 day, 12:00:00', '1 day, 0:00:00')
+    """
+    if len(ages) < KNOWN:
+        return UNKNOWN
+    return sorted(ages)[-2 if len(ages) > KNOWN else -1] + LATER
+
+
+def _late(history: History, line: Line, table: str) -> str:
+    now = history.as_of.to_pydatetime()
+    day = line.current_business_date(now)
+    newest, *before = _newest(history, table, [now, *_nights(line, day)])
+    if newest is None:
+        return f"no {table} were recorded in the {WEEKS} weeks before the list"
+    usual = most_usual([moment - found for moment, found in zip(_nights(line, day), before, strict=True) if found])
+    if now - newest <= usual:
+        return ""
+    return (
+        f"no {table} were recorded in the {_hours(now - newest)} hours before the list; "
+        f"up to {_hours(usual)} are nothing unusual on a {day:%A}"
+    )
+
+
+def _nights(line: Line, day: date) -> list[datetime]:
+    return [line.as_of(day - timedelta(weeks=week)) for week in range(1, WEEKS + 1)]
+
+
+def _newest(history: History, table: str, moments: list[datetime]) -> list[datetime | None]:
+    """When something was last recorded by each moment, within the weeks that are looked at."""
+    recorded = history.all_versions(table).select("recorded_at")
+    recorded = recorded.filter(recorded.recorded_at > literal(min(moments) - timedelta(weeks=1)))  # most is left unread
+    asked = {f"m{n}": recorded.recorded_at.max(where=recorded.recorded_at <= literal(m)) for n, m in enumerate(moments)}
+    found = recorded.aggregate(**asked).to_pandas().iloc[0]
+    return [None if pd.isna(moment) else pd.Timestamp(moment).to_pydatetime() for moment in found]
+
+
+def _hours(age: timedelta) -> str:
+    hours = age.total_seconds() / 3600
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.1f}"

@@ -1,0 +1,172 @@
+"""What is to be done tonight because of what became of earlier lists.
+
+In this order: if more or fewer defects came than the model promised, the level of its probabilities is moved. If its
+promises are still broken beyond chance after that, its scores are a ranking until a newer version takes over. Only a
+model that was shown to be worse than the simple rule gives its place to it; it goes on being scored unseen, and comes
+back when it is shown to be better on the nights since. All of it follows from published lists and labels, so that a
+replayed night answers alike.
+"""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qma_predict.data.lake import History
+from qma_predict.learn.backtest import judge
+from qma_predict.learn.base_rate import BaseRateShift, base_rate_shift
+from qma_predict.learn.labels import labels
+from qma_predict.learn.verdict import Verdict, verdict
+from qma_predict.line import Line
+from qma_predict.publish.lists import bundle
+from qma_predict.publish.lists.published import rows_of
+from qma_predict.publish.models.model import Model
+from qma_predict.publish.reaction import NOTHING, Reaction, read_shadow
+from qma_predict.publish.state import broken_beyond_chance
+from qma_predict.review.promises import shown_at
+
+WEEKS = 8
+"""How far back lists are looked at."""
+
+MIN_NIGHTS = 5
+"""Nights with mature labels from which on the level of a version's probabilities is judged."""
+
+_DEVIATIONS = 3.0
+
+
+def reaction(folder: Path, history: History, line: Line, model: Model, promises: pd.DataFrame) -> Reaction:
+    """Return what the list of a night has to do differently.
+
+    Parameters
+    ----------
+    folder : Path
+        ``<home>/published/<line>``.
+    history : History
+        As of the night; lists of its `as_of` and later ones are left out.
+    line : Line
+    model : Model
+        The champion of the night.
+    promises : DataFrame
+        What became of the earlier lists' promises (`qma_predict.review.promises.promises`).
+
+    Raises
+    ------
+    PublicationError
+        If a list is damaged.
+    """
+    lists = _earlier(folder, history, line)
+    if not lists or not model.is_recipe:
+        return NOTHING
+    units = _units(lists, history, line)
+    newest = max(lists)
+    fell = {version for _, said, version in lists.values() if said["rule"]}
+    fallen = bool(lists[newest][1]["rule"]) and lists[newest][2] == model.version
+    others = units[~units["version"].isin(fell - {model.version})]  # a new version is not judged by one that fell
+    rule = _rule(others, line, model, since=_since(lists) if fallen else None)
+    own = units[(units["version"] == model.version) & units["model"].notna()]
+    shift = level(own)
+    ranking = _ranking(lists, promises, model)
+    return Reaction(shift.log_odds if shift else 0.0, _moved_words(shift), ranking, rule)
+
+
+def level(units: pd.DataFrame) -> BaseRateShift | None:
+    """How far the level of a version's probabilities is off; None if no more than chance, or too few nights.
+
+    The difference has to be beyond three standard deviations of chance, and also beyond those that the nights
+    themselves show: the units of a night fail together.
+
+    Parameters
+    ----------
+    units : DataFrame
+        ``night``, ``model`` (P(defect) as the version gave it) and ``label`` (1.0 or 0.0).
+    """
+    if units["night"].nunique() < MIN_NIGHTS:
+        return None
+    shift = base_rate_shift(units["model"], units["label"])
+    nights = units.groupby("night")[["label", "model"]].sum()
+    off = nights["label"] - nights["model"] * shift.ratio
+    spread = float(np.sqrt((off**2).sum() * len(nights) / (len(nights) - 1)))
+    significant = shift.is_significant and abs(shift.observed - shift.expected) > _DEVIATIONS * spread
+    return shift if significant else None
+
+
+def _earlier(folder: Path, history: History, line: Line) -> dict[date, tuple[Path, dict[str, Any], str]]:
+    """Each earlier list: where it is, how it reacted, and the version of its model."""
+    moment = history.as_of.to_pydatetime()
+    oldest = (moment - timedelta(weeks=WEEKS)).date()
+    found = {}
+    for day in bundle.published_dates(folder):
+        if oldest <= day and line.as_of(day) < moment:
+            path = shown_at(folder, day, moment)
+            facts = bundle.verify(path)["facts"]
+            if "reaction" in facts:  # not in lists of earlier versions of the program
+                found[day] = (path, facts["reaction"], str(facts["model"]["version"]))
+    return found
+
+
+def _units(lists: dict[date, tuple[Path, dict[str, Any], str]], history: History, line: Line) -> pd.DataFrame:
+    """Units on their first night with a mature label, and what model and rule said of them."""
+    nights = []
+    for day, (path, _, version) in lists.items():
+        rows = rows_of(path, columns=["unit_id", "first_night", "cutoff"])
+        rows = rows[rows["first_night"] == day].merge(read_shadow(path), on="unit_id")
+        nights.append(rows.rename(columns={"first_night": "night"}).assign(version=version))
+    units = pd.concat(nights, ignore_index=True).drop_duplicates("unit_id")
+    mature = units["cutoff"] + pd.Timedelta(line.gate.maturity) <= history.as_of
+    units = units[mature].reset_index(drop=True)
+    known = labels(history, units[["unit_id", "cutoff"]].astype({"unit_id": "str"}), line) if len(units) else []
+    return units.assign(label=np.asarray(known, dtype=float)).dropna(subset=["label"])
+
+
+def _rule(units: pd.DataFrame, line: Line, model: Model, *, since: date | None) -> str:
+    """Why the simple rule makes the list, by the units of nights on which both scored; empty if the model does."""
+    both = units.dropna(subset=["model", "rule"])
+    if since is not None:
+        both = both[both["night"] >= since]
+    found = _compared(both, line, model) if len(both) else None
+    if since is not None:
+        if found is not None and found.better:
+            return ""
+        return f"since {since} the model has not been shown to be better than the simple rule again"
+    return f"shown to be worse than the simple rule. {found.sentence}" if found is not None and found.worse else ""
+
+
+def _compared(units: pd.DataFrame, line: Line, model: Model) -> Verdict:
+    by_unit = units.set_index("unit_id")
+    names = {model.contestant: by_unit["model"], model.baseline: by_unit["rule"]}
+    found = judge(
+        names, by_unit["night"], by_unit["label"], capacity=line.list.capacity, prevalence=float(model.base_rate)
+    )
+    return verdict(found, model.contestant, against=[model.baseline])
+
+
+def _since(lists: dict[date, tuple[Path, dict[str, Any], str]]) -> date:
+    """First of the newest lists in a row that the rule made."""
+    first = max(lists)
+    for day in sorted(lists, reverse=True):
+        if not lists[day][1]["rule"]:
+            break
+        first = day
+    return first
+
+
+def _ranking(lists: dict[date, tuple[Path, dict[str, Any], str]], promises: pd.DataFrame, model: Model) -> str:
+    """Why the version's scores are a ranking; once they are, they are until a newer version takes over."""
+    own = {day: said for day, (_, said, version) in lists.items() if version == model.version}
+    if not own:
+        return ""
+    if before := own[max(own)]["ranking"]:
+        return str(before)
+    moved = [day for day, said in own.items() if said["moved"]]
+    of_these = promises[promises["business_date"].isin(moved)] if len(promises) else promises
+    verdicts = of_these["verdict"] if len(of_these) else pd.Series(dtype="str")
+    if not broken_beyond_chance(verdicts):
+        return ""
+    broken, told = int((verdicts == "broken").sum()), int(verdicts.isin(["kept", "broken"]).sum())
+    return f"{broken} of {told} promises were broken after the level of the risks had been moved"
+
+
+def _moved_words(shift: BaseRateShift | None) -> str:
+    return "" if shift is None else f"{shift.notice} Risks are moved to that level until the model is trained again."
