@@ -1,5 +1,6 @@
 """Commands of models: train, search, who is champion."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -10,16 +11,24 @@ from pipelines.cli.app import DATE, LINE, app, in_words
 
 @app.command(epilog="Example: qma train demo --date 2025-12-17")
 def train(context: typer.Context, line: LINE, date: DATE = None) -> None:
-    """Backtest in time order, fit, log to MLflow and make the winner the champion.
+    """Backtest in time order, fit, log to MLflow, and decide whether the model becomes champion.
 
-    With --date, only what the list of that business date could know is used.
+    With --date, only what the list of that business date could know is used. The first model is promoted; later ones
+    have to be no worse than the champion, and by another recipe better, by the margin in line.toml.
     """
     with in_words():
         from pipelines.steps import run
         from pipelines.train import train_flow
+        from qma_predict.home import open_home
+        from qma_predict.line import load_line
+        from qma_predict.publish.models import champion_log
 
-        model = run(train_flow, line, context.obj, date.date() if date else None)
-        typer.echo(report.of_model(model))
+        last = run(train_flow, line, context.obj, date.date() if date else None)
+        home, name = open_home(context.obj), load_line(line).name
+        known = champion_log.entries(home, name)
+        typer.echo("\n".join(champion_log.in_words(entry) for entry in known if entry.at == last.at))
+        if champion_log.reigning(known):
+            typer.echo(report.of_model(champion_log.champion(home, name)))
 
 
 @app.command(epilog="Example: qma search demo --minutes 5")
@@ -42,15 +51,78 @@ def search(
         typer.echo(report.of_search(found))
 
 
-@app.command(epilog="Example: qma champion demo")
-def champion(context: typer.Context, line: LINE) -> None:
-    """Show the model in use."""
+@app.command(epilog="Example: qma champion demo --on 2026-02-10")
+def champion(
+    context: typer.Context,
+    line: LINE,
+    on: Annotated[
+        datetime | None, typer.Option("--on", formats=["%Y-%m-%d"], help="Business date, YYYY-MM-DD; now by default.")
+    ] = None,
+) -> None:
+    """Show the model in use, and how it came to be: the log of champions.
+
+    With --on, those of the moment at which the list of that business date is made.
+    """
     with in_words():
         from qma_predict.home import open_home
         from qma_predict.line import load_line
         from qma_predict.publish.models import champion_log
 
-        typer.echo(report.of_model(champion_log.champion(open_home(context.obj), load_line(line).name)))
+        home, definition = open_home(context.obj), load_line(line)
+        at = definition.as_of(on.date()) if on else None
+        model = champion_log.champion(home, definition.name, at)
+        known = champion_log.entries(home, definition.name)
+        typer.echo(report.of_model(model))
+        typer.echo("\n".join(champion_log.in_words(entry) for entry in known if at is None or entry.at <= at))
+
+
+BY = Annotated[str, typer.Option("--by", help="Name of the person who decides.")]
+WHY = Annotated[str, typer.Option("--why", help="For what reason.")]
+
+
+@app.command(epilog='Example: qma approve demo 4 --by "M. Roth" --why "two weeks of good shadow lists"')
+def approve(
+    context: typer.Context,
+    line: LINE,
+    version: Annotated[str, typer.Argument(help="Version that awaits approval, such as 4; qma champion tells them.")],
+    by: BY,
+    why: WHY,
+) -> None:
+    """Make a model champion that awaits approval; the name and the reason are kept."""
+    with in_words():
+        from qma_predict.home import open_home
+        from qma_predict.line import load_line
+        from qma_predict.publish.models import champion_log, registry
+
+        home, name = open_home(context.obj), load_line(line).name
+        now = datetime.now(UTC)
+        entry = champion_log.approve(home, name, version.removeprefix("v"), by=by, why=why, now=now)
+        registry.follow(home, champion_log.model_of(home, name, entry))
+        typer.echo(champion_log.in_words(entry))
+
+
+@app.command(epilog='Example: qma rollback demo --by "M. Roth" --why "too many false alarms since Monday"')
+def rollback(
+    context: typer.Context,
+    line: LINE,
+    by: BY,
+    why: WHY,
+    to: Annotated[str | None, typer.Option("--to", help="Version; by default the champion before.")] = None,
+) -> None:
+    """Make an earlier champion the champion again; the name and the reason are kept.
+
+    The next training may promote a newer model again: change line.toml first if its recipe is at fault.
+    """
+    with in_words():
+        from qma_predict.home import open_home
+        from qma_predict.line import load_line
+        from qma_predict.publish.models import champion_log, registry
+
+        home, name = open_home(context.obj), load_line(line).name
+        version = to.removeprefix("v") if to else None
+        entry = champion_log.rollback(home, name, by=by, why=why, now=datetime.now(UTC), version=version)
+        registry.follow(home, champion_log.model_of(home, name, entry))
+        typer.echo(champion_log.in_words(entry))
 
 
 @app.command(epilog="Example: qma card demo --write")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.app import DATE, LINE, app, in_words
-from qma_predict.errors import SourceError
+from qma_predict.errors import PublicationError, SourceError
 
 feedback = typer.Typer(help="What comes back from those who checked.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(feedback, name="feedback")
@@ -20,13 +20,78 @@ def nightly(
     date: DATE = None,
     replace: Annotated[str | None, typer.Option(help="Why the published list is replaced by a new revision.")] = None,
 ) -> None:
-    """Ingest, score the candidates and publish the risk list of a business date."""
+    """Ingest, score the candidates and publish the risk list of a business date.
+
+    Without --date, what is due is made, by the line's schedule.missed. For any scheduler: run it once a day, at the
+    time as which the list is made.
+    """
     with in_words():
         from pipelines.nightly import nightly_flow
+        from pipelines.scheduled import scheduled_flow
         from pipelines.steps import run
 
-        folder = run(nightly_flow, line, context.obj, date.date() if date else None, replace)
+        if date is None and replace is None:
+            folder = run(scheduled_flow, line, context.obj)
+        else:
+            folder = run(nightly_flow, line, context.obj, date.date() if date else None, replace)
         typer.echo(f"{folder}/risk_list.html")
+
+
+@app.command(epilog="Example: qma backfill demo --from 2025-12-20 --to 2025-12-24")
+def backfill(
+    context: typer.Context,
+    line: LINE,
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First business date, YYYY-MM-DD.")],
+    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last business date, YYYY-MM-DD.")],
+) -> None:
+    """Publish the lists of past business dates that have none, marked as made in retrospect. Nobody is told."""
+    with in_words():
+        from pipelines.backfill import backfill_flow, in_words_of
+        from pipelines.steps import run
+
+        done = run(backfill_flow, line, context.obj, first.date(), last.date())
+        typer.echo(in_words_of(done))
+        if done.failed:
+            raise typer.Exit(PublicationError.exit_code)
+
+
+@app.command(epilog="Example: qma replay demo --from 2025-12-01 --to 2025-12-30")
+def replay(
+    context: typer.Context,
+    line: LINE,
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First business date, YYYY-MM-DD.")],
+    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last business date, YYYY-MM-DD.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for it; by default below the home, in replays.")] = None,
+) -> None:
+    """Show the lists people would have got, with only what was known each night, and judge them by what came out.
+
+    Nothing that is published changes. Run again after an interruption, it goes on.
+    """
+    with in_words():
+        from pipelines.replay import replay_flow
+        from pipelines.steps import run
+        from qma_predict.operate.replay_page import words
+
+        done = run(replay_flow, line, context.obj, first.date(), last.date(), str(out) if out else None)
+        typer.echo(f"{words(done.replay)}\n{done.folder}/report.html")
+
+
+@app.command(epilog="Example: qma serve")
+def serve(
+    context: typer.Context,
+    lines: Annotated[
+        list[str] | None, typer.Argument(help="Folders with a line.toml, or names under models/; all of those without.")
+    ] = None,
+) -> None:
+    """Run the lines' flows by their own clocks, until told to end.
+
+    By a Prefect server of its own, or the one that PREFECT_API_URL names; lists are made without it, where it fails.
+    """
+    with in_words():
+        from pipelines.serve import serve as keep_serving
+
+        every = sorted(str(path.parent) for path in Path("models").glob("*/line.toml"))
+        keep_serving(lines or every, context.obj)
 
 
 @app.command(epilog="Example: qma watch demo")

@@ -1,7 +1,7 @@
 """What a `line.toml` says, as one frozen object."""
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import takewhile
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -270,16 +270,22 @@ class Line(Part):
     def as_of(self, business_date: date) -> datetime:
         """Moment [UTC] as which the list of a business date is made.
 
-        In the hour that the clock change repeats, the earlier instant; in the hour that it skips, the
-        instant that the zone's offset before the change gives.
+        In the hour that the clock change repeats, the earlier instant; in the hour that it skips, the change itself, at
+        which a schedule of that time fires.
         """
-        local = datetime.combine(business_date, self.list.as_of, ZoneInfo(self.timezone))
-        return local.astimezone(UTC)
+        return self._instant(business_date, self.list.as_of)
 
     def promised_by(self, business_date: date) -> datetime:
         """Moment [UTC] by which the list of a business date is promised; clock changes as for `as_of`."""
         day = business_date if self.list.by > self.list.as_of else business_date + timedelta(days=1)
-        return datetime.combine(day, self.list.by, ZoneInfo(self.timezone)).astimezone(UTC)
+        return self._instant(day, self.list.by)
+
+    def _instant(self, day: date, clock: time) -> datetime:
+        local = datetime.combine(day, clock, ZoneInfo(self.timezone))
+        moment = local.astimezone(UTC)
+        if moment.astimezone(local.tzinfo).time() == clock:
+            return moment
+        return next(firings(every_day_at(clock), self.timezone, moment - timedelta(hours=3)))
 
     def current_business_date(self, now: datetime) -> date:
         """Business date whose list is the newest that can be made at `now` [UTC]."""
@@ -302,10 +308,15 @@ class Line(Part):
         days = (self.current_business_date(moment) for moment in moments)
         return tuple(dict.fromkeys(day for day in days if day > after))
 
+    def newest_due(self, now: datetime) -> date:
+        """Business date of the newest list that is due at `now` [UTC]; the current one if none was in the last week."""
+        today = self.current_business_date(now)
+        return max(self.due(today - timedelta(days=7), now), default=today)
+
     def waits_until(self, business_date: date) -> datetime:
         """Moment [UTC] until which the run of a business date waits for its sources; `as_of` if it does not wait."""
         wait = self.schedule.wait_until
         if wait is None:
             return self.as_of(business_date)
         day = business_date if wait >= self.list.as_of else business_date + timedelta(days=1)
-        return datetime.combine(day, wait, ZoneInfo(self.timezone)).astimezone(UTC)
+        return self._instant(day, wait)

@@ -41,7 +41,7 @@ class TrainingPlan(Part):
     margin : float
         Share of the champion's value by which a refresh may be worse, and a challenger has to be better.
     approval : bool
-        Whether a named person has to approve a challenger.
+        Whether a named person has to approve the first model and every challenger; refreshes need nobody.
     """
 
     cron: Cron | None = None

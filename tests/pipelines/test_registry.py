@@ -1,8 +1,10 @@
 """The registry, on the champion that the flow of this folder's conftest trained and logged."""
 
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import mlflow
@@ -219,3 +221,25 @@ def test_the_reference_of_the_champion_comes_back_as_its_training_made_it(traine
 def test_how_far_nights_are_off_together_is_known_with_the_model(trained, line):
     assert champion_log.champion(trained.home, line.name).spread == trained.model.spread
     assert sum(trained.model.spread.chance) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("state", "words"), [("locked", "database is locked"), ("damaged", "not a database")])
+def test_a_store_that_cannot_be_used_is_told_in_words_without_waiting_for_minutes(line, tmp_path, state, words):
+    home = open_home(tmp_path / "home")
+    home.mlflow.mkdir()
+    file = home.mlflow / "mlflow.db"
+    if state == "damaged":
+        file.write_bytes(b"whatever it is, it is no database" * 50)
+    with closing(sqlite3.connect(file if state == "locked" else ":memory:", isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(ModelError, match=f"the MLflow store cannot be used: .*{words}"):
+            registry.earlier_blocks(home, line)
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b"no database" * 100), lambda file: file.mkdir()])
+def test_a_store_that_cannot_be_used_is_told_before_a_training(tmp_path, damage):
+    home = open_home(tmp_path / "home")
+    home.mlflow.mkdir()
+    damage(home.mlflow / "mlflow.db")
+    with pytest.raises(ModelError, match="the MLflow store cannot be used: .*Trainings need it, nights do not"):
+        registry.check(home)

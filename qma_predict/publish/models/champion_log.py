@@ -140,20 +140,32 @@ def pending(home: Home, line: str) -> list[Entry]:
     return _awaiting(entries(home, line))
 
 
-def shadow(home: Home, line: str) -> Model | None:
+def shadow(home: Home, line: str, head: str | None = None) -> Model | None:
     """The challenger of the newest training, if it is refused or awaits approval: its lists are made in the shadow.
+
+    Parameters
+    ----------
+    home : Home
+    line : str
+    head : str, optional
+        Hash of the entry that is taken for the newest, as published lists quote it.
 
     Raises
     ------
     ModelError
         If the log was changed, or the model is not the one that was trained.
     """
-    newest = entries(home, line)[-2:]
+    known = entries(home, line)
+    newest = [one for one in known if head is None or one.number <= _number(known, head)][-2:]
     if newest and newest[-1].role == "refresh" and newest[-1].event != "rolled back":
         newest.pop()  # of the same training: a challenger that did not win leaves the champion's recipe to be refreshed
     if newest and newest[-1].role == "challenger" and not newest[-1].reigns:
         return model_of(home, line, newest[-1])
     return None
+
+
+def _number(known: list[Entry], head: str) -> int:
+    return next((one.number for one in known if one.sha256 == head), 0)
 
 
 def approve(home: Home, line: str, version: str, *, by: str, why: str, now: datetime) -> Entry:

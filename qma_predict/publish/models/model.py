@@ -4,7 +4,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from qma_predict.learn.baselines import BASELINES
+from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.promise import CHANCE_ALONE, PromiseSpread
+from qma_predict.learn.sentinel import in_words
+from qma_predict.learn.training import Training
 from qma_predict.learn.trust import NO_RANGES, RiskRanges
 from qma_predict.line import Line
 
@@ -68,6 +72,37 @@ class Model:
     baseline: str = ""
     dataset: str = ""
     sha256: str = ""
+
+
+def described(dataset: Dataset, training: Training, also: tuple[str, ...]) -> Model:
+    """What is known of the winner of a training, before it is kept: as version 1, of no run of MLflow.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    training : Training
+    also : tuple of str
+        What else its backtest said, a sentence each.
+    """
+    line, is_recipe = dataset.line, training.winner == dataset.line.learning.recipe
+    return Model(
+        line=line.name,
+        version="1",
+        run_id="",
+        contestant=training.winner,
+        is_recipe=is_recipe,
+        as_of=dataset.history.as_of.to_pydatetime(),
+        base_rate=float(dataset.y.mean()),
+        finding=training.verdict.sentence,
+        leaks=in_words(training.leaks),
+        also=also,
+        ranking=training.ranking,
+        ranges=training.ranges,
+        spread=training.spread,
+        learning=made_by(line),
+        baseline=(training.verdict.baseline or BASELINES[0]) if is_recipe else training.winner,
+        dataset=str(dataset.identity["digest"]),
+    )
 
 
 def made_by(line: Line) -> dict[str, Any]:

@@ -3,13 +3,16 @@
 import json
 import logging
 import os
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import asdict, replace
-from functools import partial
+from datetime import date
+from functools import partial, wraps
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,23 +21,25 @@ import qma_predict
 from qma_predict.errors import ModelError
 from qma_predict.home import Home
 from qma_predict.learn import looks, plots
-from qma_predict.learn.baselines import BASELINES
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.feature_list import feature_list
 from qma_predict.learn.reference import make_reference
 from qma_predict.learn.risk_model import RiskModel
 from qma_predict.learn.search import Search
-from qma_predict.learn.sentinel import in_words
 from qma_predict.learn.training import Training
 from qma_predict.line import Line
 from qma_predict.publish.models import kept_models, trusted
 from qma_predict.publish.models.card import model_card
-from qma_predict.publish.models.model import Model, made_by
+from qma_predict.publish.models.model import Model, described
 
 CHAMPION = "champion"
 _BLOCKS = "blocks"
+_MONITORING = "monitoring"
 
 log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def _mlflow() -> ModuleType:
@@ -49,18 +54,60 @@ def _mlflow() -> ModuleType:
 
 
 def _store(home: Home) -> Any:
-    """Client of the home's store, which one process at a time makes; MLflow points to it from now on."""
+    """Client of the home's store, which one process at a time makes; MLflow points to it from now on.
+
+    Raises
+    ------
+    ModelError
+        If the store is locked, read-only or damaged.
+    """
     mlflow = _mlflow()
     uri = f"sqlite:///{home.mlflow / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
-    with home.writing("mlflow"):
-        home.mlflow.mkdir(exist_ok=True)
-        client = mlflow.MlflowClient(uri, uri)
-        client.search_experiments(max_results=1)  # the first touch makes the tables
+    try:
+        _check_free(home)
+        with home.writing("mlflow"):
+            home.mlflow.mkdir(exist_ok=True)
+            client = mlflow.MlflowClient(uri, uri)
+            client.search_experiments(max_results=1)  # the first touch makes the tables
+    except (mlflow.MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise _unusable(home, error) from error
     return client
 
 
+def _unusable(home: Home, error: Exception) -> ModelError:
+    return ModelError(
+        f"{home.mlflow}: the MLflow store cannot be used: {error}. Trainings need it, nights do not: end who locks "
+        "it, check its permissions and the disk, or restore the home; then train again."
+    )
+
+
+def _in_words(function: Callable[Concatenate[Home, P], T]) -> Callable[Concatenate[Home, P], T]:
+    """Say in words what MLflow cannot do."""
+
+    @wraps(function)
+    def call(home: Home, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(home, *args, **kwargs)
+        except (_mlflow().MlflowException, SQLAlchemyError, OSError) as error:
+            raise _unusable(home, error) from error
+
+    return call
+
+
+def check(home: Home) -> None:
+    """Touch the store, before hours are spent on what could not be logged then.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be used.
+    """
+    _store(home)
+
+
+@_in_words
 def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
     """Log a training: a run for each contestant with its metrics, plots, the winner as a model version, and its card.
 
@@ -83,7 +130,7 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
     Raises
     ------
     ModelError
-        If the winner consists of types that are not trusted, or the home cannot be written.
+        If the winner consists of types that are not trusted, or the home or MLflow's store cannot be written.
     """
     line, client, mlflow = dataset.line, _store(home), _mlflow()
     winner, table = training.models[training.winner], training.backtest.table
@@ -91,7 +138,7 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
     looked = looks.looks(blocks, earlier_blocks(home, line))
     also = (training.practice.sentence, training.shuffled.sentence, looks.in_words(looked))
     card, reference = model_card(dataset, training, looked), make_reference(dataset, training)
-    model = _model(dataset, training, also)
+    model = described(dataset, training, also)
     experiment = _experiment(client, home, line)
     with mlflow.start_run(experiment_id=experiment, run_name=f"train {dataset.history.as_of:%Y-%m-%d}") as run:
         mlflow.log_input(_dataset_input(home, dataset), context="training")
@@ -121,29 +168,6 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
     return kept_models.keep(home, model, winner, training.models[model.baseline], reference, card)
 
 
-def _model(dataset: Dataset, training: Training, also: tuple[str, ...]) -> Model:
-    """What is known of the winner of a training."""
-    line, is_recipe = dataset.line, training.winner == dataset.line.learning.recipe
-    return Model(
-        line=line.name,
-        version="1",
-        run_id="",
-        contestant=training.winner,
-        is_recipe=is_recipe,
-        as_of=dataset.history.as_of.to_pydatetime(),
-        base_rate=float(dataset.y.mean()),
-        finding=training.verdict.sentence,
-        leaks=in_words(training.leaks),
-        also=also,
-        ranking=training.ranking,
-        ranges=training.ranges,
-        spread=training.spread,
-        learning=made_by(line),
-        baseline=(training.verdict.baseline or BASELINES[0]) if is_recipe else training.winner,
-        dataset=str(dataset.identity["digest"]),
-    )
-
-
 def earlier_blocks(home: Home, line: Line) -> list[list[list[str]]]:
     """Blocks of every earlier training of the line that was logged with `log_training`, as `looks.spans` gives them.
 
@@ -167,6 +191,7 @@ def _of_labels(training: Training) -> dict[str, str]:
     return training.labels.files() | ({} if over_all is None else {"over_all_units.csv": over_all.to_csv(index=False)})
 
 
+@_in_words
 def log_search(home: Home, dataset: Dataset, found: Search) -> str:
     """Log a search: a run with its finding and a child run for each trial; return the run's id."""
     client, mlflow = _store(home), _mlflow()
@@ -217,6 +242,44 @@ def follow(home: Home, model: Model) -> None:
             client.set_registered_model_alias(model.line, CHAMPION, made.version)
     except (ModelError, mlflow.MlflowException, SQLAlchemyError, OSError) as error:
         log.warning("%s: the alias of model %s v%s is not moved: %s", home.mlflow, model.line, model.version, error)
+
+
+def log_monitoring(home: Home, line: Line, day: date, metrics: Mapping[str, float], page: str) -> None:
+    """Log what monitoring saw as of a business date, in place of what an earlier look at that date logged.
+
+    A store that is locked, read-only or broken is a warning: nothing that people need waits for it.
+
+    Parameters
+    ----------
+    home : Home
+    line : Line
+    day : date
+    metrics : mapping of str to float
+        Names as MLflow allows them.
+    page : str
+        HTML.
+    """
+    mlflow = _mlflow()
+    try:
+        client = _store(home)
+        experiment = _experiment(client, home, line)
+        before = client.search_runs([experiment], f"tags.{_MONITORING} = '{day.isoformat()}'", max_results=1)
+        tags = {_MONITORING: day.isoformat()}
+        run = before[0] if before else client.create_run(experiment, tags=tags, run_name=f"monitor {day.isoformat()}")
+        now = int(run.info.start_time)
+        client.log_batch(run.info.run_id, [mlflow.entities.Metric(*one, now, 0) for one in metrics.items()])
+        client.log_text(run.info.run_id, page, "monitoring.html")
+        client.set_terminated(run.info.run_id)
+    except (ModelError, mlflow.MlflowException, SQLAlchemyError, OSError) as error:
+        log.warning("%s: the monitoring of %s, %s is not logged: %s", home.mlflow, line.name, day, error)
+
+
+def _check_free(home: Home) -> None:
+    """Raise what SQLite says of a store that cannot be written now: MLflow would try again for minutes."""
+    file = home.mlflow / "mlflow.db"
+    if file.exists():
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=2.0)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
 
 
 def _experiment(client: Any, home: Home, line: Line) -> str:

@@ -1,0 +1,239 @@
+"""What becomes of a trained model, on a plant of two stations whose oven makes defects when it is hot."""
+
+import shutil
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.cli import app
+from pipelines.train import train_flow
+from qma_predict.errors import ModelError
+from qma_predict.home import open_home
+from qma_predict.line import load_line
+from qma_predict.publish.models import champion_log, kept_models, trusted
+from qma_predict.publish.models.model import line_of
+
+TOML = """
+name = "tiny"
+title = "Tiny line"
+plant = "Test plant"
+timezone = "Europe/Berlin"
+route = ["press", "oven"]
+prediction = { after = "oven", grace = "15 min" }
+gate = { name = "final", characteristics = ["leak"], maturity = "2 d" }
+candidates = { max_age = "3 d" }
+list = { as_of = "05:00", capacity = 5 }
+learning = { recipe = "logistic", families = ["FAMILY"], blocks = 2, block = "14 d" }
+training = { margin = 0.1, approval = APPROVAL }
+sources = [
+    { table = "visits", path = "visits.csv", delay = "0 s" },
+    { table = "readings", path = "readings.csv", delay = "0 s" },
+    { table = "inspections", path = "inspections.csv", delay = "0 s" },
+]
+"""
+BEGIN = pd.Timestamp("2026-01-01 08:00", tz="UTC")
+DAYS, UNITS = 90, 14
+FIRST, LATER = date(2026, 2, 24), date(2026, 3, 31)
+NOW = datetime(2026, 4, 2, tzinfo=UTC)
+
+
+def rows():
+    rng, visits, readings, inspections = np.random.default_rng(4), [], [], []
+    for number in range(DAYS * UNITS):
+        start = BEGIN + pd.Timedelta(days=number // UNITS, minutes=30 * (number % UNITS))
+        unit, heat = f"u{number:04}", rng.normal()
+        machine = f"P{number % 3}"
+        for hours, station in ((0, "press"), (1, "oven")):
+            begin, end = start + pd.Timedelta(hours=hours), start + pd.Timedelta(hours=hours, minutes=20)
+            visits.append(
+                {"unit_id": unit, "station": station, "machine": machine, "started_at": begin, "ended_at": end,
+                 "recorded_at": end}
+            )  # fmt: skip
+        at = {"occurred_at": start + pd.Timedelta(hours=1, minutes=5)}
+        readings.append({"unit_id": unit, "station": "oven", "tag": "heat", "value": heat} | at)
+        readings.append({"unit_id": unit, "station": "oven", "tag": "flow", "value": rng.normal()} | at)
+        passed = rng.random() > 1 / (1 + np.exp(3.0 - 2.2 * heat))
+        inspections.append(
+            {"unit_id": unit, "gate": "final", "characteristic": "leak", "passed": passed,
+             "occurred_at": start + pd.Timedelta(days=1, hours=2)}
+        )  # fmt: skip
+    return {"visits": visits, "readings": readings, "inspections": inspections}
+
+
+class Place:
+    """A line's folder and its home."""
+
+    def __init__(self, folder):
+        self.folder, self.line, self.home = folder, str(folder / "tiny"), open_home(folder / "home")
+
+    def says(self, family, *, approval=False):
+        (self.folder / "tiny").mkdir(exist_ok=True)
+        text = TOML.replace("FAMILY", family).replace("APPROVAL", str(approval).lower())
+        (self.folder / "tiny" / "line.toml").write_text(text)
+        return self
+
+    def train(self, day):
+        """Train, and return what is in the log that was not there before."""
+        before = len(champion_log.entries(self.home, "tiny"))
+        train_flow.fn(self.line, str(self.home.folder), day)
+        return champion_log.entries(self.home, "tiny")[before:]
+
+    @property
+    def champion(self):
+        return champion_log.champion(self.home, "tiny")
+
+    def run(self, *words):
+        return CliRunner().invoke(app, ["--home", str(self.home.folder), *words])
+
+
+def told(entries):
+    return [(one.version, one.role, one.event) for one in entries]
+
+
+@pytest.fixture
+def place(make_lake, tmp_path):
+    """The plant without any model."""
+    place = Place(tmp_path)
+    shutil.copytree(make_lake(rows()).folder, place.home.lake("tiny"))
+    return place
+
+
+@pytest.fixture(scope="module")
+def _with_first(tmp_path_factory):
+    """Filled by the first test that asks for it: its place, after the first training."""
+    return tmp_path_factory.mktemp("with_first"), []
+
+
+@pytest.fixture
+def with_first(_with_first, place, tmp_path):
+    """The plant with a first model, which is by readings."""
+    folder, done = _with_first
+    if not done:
+        done += told(place.says("readings").train(FIRST))
+        shutil.copytree(tmp_path, folder, dirs_exist_ok=True)
+    shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("copy"))
+    assert done == [("1", "first", "promoted")]
+    return Place(tmp_path / "copy")
+
+
+def another(place, **changed):
+    """Keep the champion's files once more, as another version."""
+    model = replace(place.champion, **changed)
+    files = {name: (place.home.models("tiny") / "v1" / name).read_bytes() for name in ("model.skops", "baseline.skops")}
+    fitted, rule = (trusted.loaded(data) for data in files.values())
+    return kept_models.keep(
+        place.home, model, fitted, rule, kept_models.load_reference(place.home, place.champion), "#"
+    )
+
+
+def test_newer_data_refresh_the_champion(with_first):
+    (entry,) = with_first.train(LATER)
+    assert (entry.version, entry.role, entry.event) == ("2", "refresh", "promoted")
+    assert entry.why.startswith("not worse than the champion by more than 10%: average precision ")
+    assert with_first.champion.as_of == load_line(with_first.line).as_of(LATER)
+    assert with_first.train(LATER) == []  # run again: nothing is done twice
+
+
+@pytest.mark.proof
+def test_a_run_that_was_stopped_before_the_log_said_so_leaves_the_champion_and_the_next_one_goes_on(
+    with_first, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    def stopped(*_args, **_more):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(champion_log, "append", stopped)
+        with pytest.raises(Killed):
+            with_first.train(LATER)
+    assert kept_models.versions(with_first.home, "tiny") == ["1", "2"]
+    assert with_first.champion.version == "1"
+    (entry,) = with_first.train(LATER)
+    assert (entry.version, entry.event, with_first.champion.version) == ("3", "promoted", "3")
+
+
+def test_a_run_again_trains_nothing(with_first):
+    assert with_first.train(FIRST) == []
+    assert kept_models.versions(with_first.home, "tiny") == ["1"]
+
+
+def test_a_challenger_that_is_no_better_stays_in_the_shadow_and_the_champions_recipe_is_refreshed(with_first):
+    with_first.says("route")
+    entries = with_first.train(LATER)
+    assert told(entries) == [("2", "challenger", "refused"), ("3", "refresh", "promoted")]
+    assert entries[0].why.startswith("not shown to be better than simple rules (logistic: average precision ")
+    champion, shadow = with_first.champion, champion_log.shadow(with_first.home, "tiny")
+    assert (champion.learning["families"], shadow.learning["families"]) == (["readings"], ["route"])
+    assert (champion.as_of, champion.version, shadow.version) == (shadow.as_of, "3", "2")
+    assert line_of(load_line(with_first.line), champion).learning.families == ("readings",)
+
+
+def test_the_alias_of_mlflow_follows_and_without_its_store_a_decision_stands(with_first, caplog):
+    v2 = another(with_first)
+    champion_log.append(with_first.home, "tiny", "promoted", v2.version, role="refresh", by="x", why="x", at=NOW)
+    (with_first.home.mlflow / "mlflow.db").write_bytes(b"no database")
+    done = with_first.run("rollback", with_first.line, "--by", "M. Roth", "--why", "too many false alarms")
+    assert done.exit_code == 0, done.output
+    assert "v1 rolled back to (first), by M. Roth: too many false alarms" in done.output
+    assert with_first.champion.version == "1"
+    assert "the alias of model tiny v1 is not moved" in caplog.text
+
+
+def test_a_named_person_approves_and_the_log_tells_who_was_champion_when(with_first):
+    v2 = another(with_first)
+    moment = datetime(2026, 5, 2, tzinfo=UTC)
+    awaiting = {"role": "challenger", "by": "training", "why": "better"}
+    champion_log.append(with_first.home, "tiny", "awaiting approval", v2.version, at=moment, **awaiting)
+    refused = with_first.run("approve", with_first.line, "1", "--by", "M. Roth", "--why", "seen")
+    assert (refused.exit_code, "v1 of line tiny does not await approval" in refused.output) == (8, True)
+    done = with_first.run("approve", with_first.line, "v2", "--by", "M. Roth", "--why", "seen its lists")
+    assert (done.exit_code, "v2 approved (challenger), by M. Roth: seen its lists" in done.output) == (0, True)
+    now = with_first.run("champion", with_first.line).output
+    assert now.startswith("champion of tiny: v2, logistic, trained with what was known at 2026-02-24 04:00 UTC")
+    assert [word in now for word in ("v1 promoted", "v2 awaiting approval", "v2 approved")] == [True] * 3
+    before = with_first.run("champion", with_first.line, "--on", "2020-01-01")
+    assert (before.exit_code, "had no champion at 2020-01-01 04:00 UTC" in before.output) == (8, True)
+
+
+@pytest.mark.proof
+def test_a_challenger_that_is_better_awaits_approval_where_the_line_asks_for_it(place):
+    place.says("route", approval=True)
+    assert told(place.train(FIRST)) == [("1", "first", "awaiting approval")]
+    with pytest.raises(ModelError, match="no champion; v1 awaits approval: qma approve tiny 1 --by NAME --why TEXT"):
+        assert place.champion
+    champion_log.approve(place.home, "tiny", "1", by="M. Roth", why="a beginning", now=NOW)
+    place.says("readings", approval=True)
+    entries = place.train(LATER)
+    assert [one.event for one in entries] == ["awaiting approval", entries[1].event]
+    assert entries[0].why.startswith("better than the champion's recipe by 10% or more: average precision ")
+    assert (entries[1].role, place.champion.learning["families"]) == ("refresh", ["route"])
+    champion_log.approve(place.home, "tiny", entries[0].version, by="M. Roth", why="good lists", now=NOW)
+    assert place.champion.learning["families"] == ["readings"]
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize(
+    ("name", "role", "words"),
+    [
+        ("model.skops", "refresh", "the champion v1 cannot be loaded"),
+        ("model.json", "first", "the champion v1 cannot be read. logistic: average precision "),
+    ],
+)
+def test_a_champion_that_is_damaged_gives_way_to_the_next_training(with_first, name, role, words):
+    (with_first.home.models("tiny") / "v1" / name).write_bytes(b"damaged")
+    (entry,) = with_first.train(LATER)
+    assert (entry.version, entry.role, entry.event) == ("2", role, "promoted")
+    assert entry.why.startswith(words)
+
+
+@pytest.mark.proof
+def test_a_training_that_knows_less_than_the_champion_is_refused(with_first):
+    (entry,) = with_first.train(FIRST - timedelta(days=3))
+    assert (entry.event, with_first.champion.version) == ("refused", "1")
+    assert entry.why.startswith("it knows less than the champion, which knows what was known at 2026-02-24 04:00 UTC")
