@@ -57,10 +57,9 @@ def test_nothing_that_could_bias_the_verdict_is_on_the_sheet():
     assert not re.search(r"\b(risk|rank|audit|because|in 100)\b", text_of(render(FACTS, rows)))
 
 
-def test_a_unit_is_wanted_by_its_own_time_or_that_of_the_list():
-    rows = five().assign(by=pd.to_datetime(["2026-11-24T08:30Z", None, None, None, None], utc=True))
-    sheet = to_check(rows, replace(FACTS, by=AS_OF.replace(hour=9)))
-    assert list(sheet["by"]) == ["10:00", "09:30", "10:00", "10:00"]
+def test_a_unit_is_wanted_until_the_list_is_out_of_date():
+    sheet = to_check(five(), replace(FACTS, valid_until=AS_OF.replace(hour=9)))
+    assert list(sheet["by"]) == ["10:00"] * 4
 
 
 def test_units_whose_place_is_not_known_come_last():

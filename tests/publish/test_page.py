@@ -1,6 +1,6 @@
 import re
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -67,6 +67,18 @@ def test_the_head_says_whether_the_list_can_be_trusted():
         assert words in text
 
 
+def test_the_head_says_who_approved_the_model_and_when_it_is_trained_again():
+    facts = replace(FACTS, approved="approved by A. <b>Meyer</b>", next_training=AS_OF + timedelta(days=5))
+    assert "until Tue 10 Nov 04:00, approved by A. <b>Meyer</b>, next training Sun 29 Nov 05:00" in text_of(
+        page(facts=facts)
+    )
+    assert "retrospect" not in text_of(page())
+
+
+def test_a_list_made_after_its_day_says_so():
+    assert "MADE IN RETROSPECT for the record" in text_of(page(facts=replace(FACTS, retrospective=True)))
+
+
 def test_listed_units_are_rows_and_the_rest_is_one_line():
     text = text_of(page(because=because(["u0"])))
     assert (
@@ -112,10 +124,9 @@ def test_fewer_units_than_the_capacity_are_counted():
 
 
 def test_a_unit_says_by_when_it_is_wanted():
-    by = pd.to_datetime([pd.NaT, "2026-11-24T08:30Z"], utc=True)
-    text = text_of(page(ranked([0.2, 0.1], listed=2, by=by), replace(FACTS, by=AS_OF.replace(hour=6))))
+    text = text_of(page(ranked([0.2, 0.1], listed=2), replace(FACTS, valid_until=AS_OF.replace(hour=6))))
     assert "20 in 100 leak, dimension 07:00 2 u1" in text
-    assert "10 in 100 leak, dimension 09:30 " in text
+    assert "10 in 100 leak, dimension 07:00 " in text
 
 
 def test_a_unit_names_its_doubts_its_issues_and_that_it_returns():

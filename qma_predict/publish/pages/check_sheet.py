@@ -21,7 +21,7 @@ def to_check(ranked: pd.DataFrame, facts: Facts) -> pd.DataFrame:
     ranked : DataFrame, one row a scored candidate
         As `qma_predict.publish.pages.rows.completed` describes it.
     facts : Facts
-        Of it, when checks are wanted and how times are told.
+        Of it, until when checks are wanted and how times are told.
 
     Returns
     -------
@@ -31,14 +31,13 @@ def to_check(ranked: pd.DataFrame, facts: Facts) -> pd.DataFrame:
     """
     night = completed(ranked)
     listed = night[night["listed"]].sort_values(["station", "machine", "unit_id"], na_position="last")
-    moments, wanted = facts.moments, facts.by or facts.valid_until
     return pd.DataFrame(
         {
             "unit_id": listed["unit_id"].astype("str"),
             "part": [cell_words(part) for part in listed["product"]],
             "place": [place_words(*place) for place in zip(listed["station"], listed["machine"], strict=True)],
             "check": [cell_words(check, missing="control plan") for check in listed["check"]],
-            "by": [moments.by(wanted if pd.isna(by) else by) for by in listed["by"]],
+            "by": facts.moments.by(facts.valid_until),
         }
     ).reset_index(drop=True)
 

@@ -47,7 +47,9 @@ class Facts:
     more_hour: float | None = None  # [defects] that one more hour of inspection would add
     ahead: int | None = None  # listed units that have not reached their gate yet [units]
     no_issues_because: str = ""  # why no issue can be told tonight; empty if it can
-    by: datetime | None = None  # until when the checks are wanted; valid_until if None
+    approved: str = ""  # who made the model champion: "approved by A. Meyer"; empty if that is not recorded
+    next_training: datetime | None = None  # by schedule
+    retrospective: bool = False  # made after its day was over, for the record
 
     @property
     def moments(self) -> Moments:
@@ -143,6 +145,10 @@ def model_words(facts: Facts) -> str:
         words += f", version {facts.model_version}"
     if facts.trained_until:
         words += f", trained with data until {facts.moments.words(facts.trained_until)}"
+    if facts.approved:
+        words += f", {facts.approved}"
+    if facts.next_training:
+        words += f", next training {facts.moments.words(facts.next_training)}"
     return words
 
 

@@ -195,7 +195,6 @@ def _units(
     moments, shared = facts.moments, issues_of(issues)
     reasons = {} if because is None else because[["because", "action"]].to_dict("index")
     for row, risk in zip(rows.itertuples(), risks_of(rows, scores, facts.ranking), strict=True):
-        by = (facts.by or facts.valid_until) if pd.isna(row.by) else row.by
         yield {
             "rank": row.rank,
             "unit": cell_words(row.unit_id),
@@ -206,8 +205,7 @@ def _units(
             "risk": risk,
             "check": cell_words(row.check, longest=_LONGEST_NAME, missing="control plan"),
             "because": list(_because(row, reasons.get(row.unit_id, {}), shared.get(row.unit_id, ""), moments)),
-            "by": moments.by(by),
-            "by_ms": _milliseconds(by),
+            "by": moments.by(facts.valid_until),
         }
 
 

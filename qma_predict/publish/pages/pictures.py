@@ -193,6 +193,50 @@ def course(
     )
 
 
+@_styled()
+def control_chart(rows: pd.DataFrame, *, what: str, percent: bool = False) -> str:
+    """Return a control chart: a value a day, its limits, where judging begins, and the days beyond.
+
+    Parameters
+    ----------
+    rows : DataFrame, the oldest first
+        ``day`` (datetime64), ``value``, ``centre``, ``low``, ``high`` (missing where there are no limits), ``signal``
+        and ``baseline``.
+    what : str
+        What is charted, for the text alternative.
+    percent : bool
+        Whether values are shares, to be shown in percent.
+
+    Returns
+    -------
+    str
+        SVG; empty if no value is known.
+    """
+    known = rows[rows["value"].notna()]
+    if known.empty:
+        return ""
+    days, scale = known["day"].dt.date.tolist(), 100.0 if percent else 1.0
+    x = np.array([day.toordinal() for day in days], dtype=float)
+    value, low, high, centre = (known[name].to_numpy(float) * scale for name in ("value", "low", "high", "centre"))
+    signal, judged = known["signal"].to_numpy(bool), ~known["baseline"].to_numpy(bool)
+    figure, axes = _figure(4.2, 1.75)
+    axes.fill_between(x, low, high, step="mid", color=_BAND, linewidth=0, label="limits")
+    axes.plot(x, centre, color=_MIDDLE, linewidth=0.8, linestyle=(0, (1, 2)))
+    axes.plot(x, value, color="black", linewidth=0.8, marker=".", markersize=2.5, label="day")
+    axes.plot(x[signal], value[signal], "D", color="black", markersize=4, label="beyond")
+    if judged.any() and not judged.all():
+        axes.axvline(x[judged][0] - 0.5, color="black", linewidth=0.8, linestyle="--", label="judged from here")
+    marked = np.unique(x[np.linspace(0, len(x) - 1, min(len(x), 4)).round().astype(int)])
+    axes.set_xticks(marked, [_short(date.fromordinal(int(day))) for day in marked])
+    axes.ticklabel_format(axis="y", useOffset=False)
+    if percent:
+        axes.set_ylabel("%")
+    _legend(figure, axes, 4)
+    told = f"{int((signal & judged).sum())} of {counted(int(judged.sum()), 'judged day')} beyond the limits"
+    told = told if np.isfinite(low).any() else "not enough days for limits yet"
+    return _svg(figure, f"Control chart of {what} up to {day_words(days[-1])}: {told}.")
+
+
 def _thinned(known: pd.DataFrame) -> pd.DataFrame:
     if len(known) <= MOST_POINTS:
         return known

@@ -15,7 +15,6 @@ _MAY_BE_MISSING = {
     "minutes": "float64",
     "value": "float64",
     "check": "str",
-    "by": "datetime64[us, UTC]",
     "caution": "str",
 }
 
@@ -28,8 +27,8 @@ def completed(ranked: pd.DataFrame) -> pd.DataFrame:
     ranked : DataFrame, one row a scored candidate, best first
         ``rank`` (1 first), ``listed``, ``unit_id``, ``product``, ``station``, ``machine``, ``since``, ``first_night``,
         ``score``, ``risk_low`` and ``risk_high``. If they are known: ``selected_by`` ("rank" or "audit"), ``minutes``
-        of a check [min], ``value`` of a check (expected money saved), ``check`` (what to check), ``by`` (until when it
-        must be checked, UTC) and ``caution`` (why its risk is less certain than others').
+        of a check [min], ``value`` of a check (expected money saved), ``check`` (what to check) and ``caution`` (why
+        its risk is less certain than others').
 
     Returns
     -------

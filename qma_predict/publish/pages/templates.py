@@ -9,10 +9,12 @@ import jinja2
 from qma_predict.publish.pages.words import LONGEST_SENTENCE
 from qma_predict.publish.text import shortened
 
+FOLDER = Path(__file__).parent
 
-def template(name: str) -> jinja2.Template:
-    """Return a template of this folder by its file's name."""
-    return _environment().get_template(name)
+
+def template(name: str, folder: Path = FOLDER) -> jinja2.Template:
+    """Return a template of a folder by its file's name; it may include those of this one."""
+    return _environment(folder).get_template(name)
 
 
 def script_hash(script: str) -> str:
@@ -26,9 +28,9 @@ def script_hash(script: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
-def _environment() -> jinja2.Environment:
+def _environment(folder: Path) -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader([folder, FOLDER]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

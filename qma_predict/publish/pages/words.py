@@ -158,13 +158,15 @@ def counted(number: int, noun: str) -> str:
 
 
 def nights_words(nights: int) -> str:
-    """Return for how many nights in a row.
+    """Return for how many nights in a row; 0: that is not known.
 
     Examples
     --------
-    >>> [nights_words(n) for n in (1, 3, 12)]
-    ['first night', 'third night in a row', '12 nights in a row']
+    >>> [nights_words(n) for n in (0, 1, 3, 12)]
+    ['tonight', 'first night', 'third night in a row', '12 nights in a row']
     """
+    if nights == 0:
+        return "tonight"
     if nights == 1:
         return "first night"
     return f"{_ROW[nights - 1]} night in a row" if nights <= len(_ROW) else f"{nights} nights in a row"

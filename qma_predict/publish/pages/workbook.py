@@ -155,6 +155,7 @@ def _read_me(
     more = said.more_words(facts)
     lines = [
         ("LIST", f"{facts.list_id}: {facts.plant}, {facts.line}, for {moments.long_day(facts.business_date)}"),
+        *([("MADE", "in retrospect, for the record, with what was known then")] if facts.retrospective else []),
         ("STATUS", "; ".join([said.state_words(facts), *facts.state_reasons])),
         ("VALID UNTIL", f"{moments.words(facts.valid_until)}; all times {moments.zone_words}"),
         ("DATA", f"as of {moments.words(facts.as_of)}, {said.data_words(facts)}"),
@@ -203,7 +204,6 @@ def _issues(issues: "Sequence[Issue]", facts: Facts) -> pd.DataFrame:
 def _units(night: pd.DataFrame, facts: Facts, issues: "Sequence[Issue]", because: pd.DataFrame | None) -> pd.DataFrame:
     listed = night[night["listed"]]
     moments, shared = facts.moments, issues_of(issues)
-    wanted = facts.by or facts.valid_until
     known = pd.DataFrame(columns=["because", "action"]) if because is None else because
     reasons = known.reindex(listed["unit_id"])
     return pd.DataFrame(
@@ -223,7 +223,7 @@ def _units(night: pd.DataFrame, facts: Facts, issues: "Sequence[Issue]", because
             "caution": listed["caution"].to_numpy(),
             "issues": [shared.get(unit_id) for unit_id in listed["unit_id"]],
             "selected_by": listed["selected_by"].to_numpy(),
-            "by": [moments.by(wanted if pd.isna(by) else by) for by in listed["by"]],
+            "by": moments.by(facts.valid_until),
             "result": None,
             "comment": None,
         }
