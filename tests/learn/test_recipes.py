@@ -196,8 +196,8 @@ NOT_OURS = {
 
 def few_trees():
     """The default recipe with fewer trees: scikit-learn's checks fit it some hundred times."""
-    few = {"larger_trees__n_estimators": 5, "extra_trees__classify__n_estimators": 5}
-    return make_recipe().set_params(**few)
+    forests = {f"{name}__classify__n_estimators": 5 for name in ("extra_trees", "sampled_trees")}
+    return make_recipe().set_params(larger_trees__n_estimators=5, **forests)
 
 
 @parametrize_with_checks([few_trees()], expected_failed_checks=lambda estimator: NOT_OURS)
