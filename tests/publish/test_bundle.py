@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from qma_predict.errors import PublicationError
 from qma_predict.publish.lists import bundle
-from qma_predict.publish.lists.bundle import STEPS, publish, published_dates, read, revisions, verify
+from qma_predict.publish.lists.bundle import STEPS, finish, publish, published_dates, read, revisions, verify
 
 MONDAY, TUESDAY = date(2026, 11, 23), date(2026, 11, 24)
 FACTS = {"line": "line2", "capacity": 38}
@@ -232,6 +232,21 @@ def test_a_writer_that_is_stopped_leaves_the_old_list_or_the_new_one(tmp_path, n
     put(tmp_path, TUESDAY)
     assert published_dates(tmp_path) == [MONDAY, TUESDAY]
     assert verify((tmp_path / "latest").resolve())["business_date"] == "2026-11-24"
+    assert debris(tmp_path) == []
+
+
+@pytest.mark.parametrize("last", ["date linked", "date flushed", "pointer made"])
+def test_what_a_stopped_writer_had_left_to_do_is_done_without_another_publication(tmp_path, last):
+    put(tmp_path, MONDAY)
+
+    def die(name: str) -> None:
+        if name == last:
+            os._exit(77)
+
+    assert exit_code(in_child(lambda: put(tmp_path, TUESDAY, step=die))) == 77
+    assert (tmp_path / "latest").resolve().name == "2026-11-23.r1"
+    finish(tmp_path)
+    assert (tmp_path / "latest").resolve().name == "2026-11-24.r1"
     assert debris(tmp_path) == []
 
 

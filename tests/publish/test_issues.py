@@ -240,13 +240,13 @@ def sensors(units, line, heat):
 def test_the_driver_is_what_differs_most_from_good_units(tiny_line):
     issue = sensors(plant(raised), tiny_line, 205 + np.arange(40) * 0.4)
     # units 11, 13 .. 39 of P2: the median is of unit 25; in Berlin, an hour after UTC; unit 11 came 14.5 h before
-    assert issue.driver == "press heat 215.0 degC, good parts 201.0-209.0, rising since Wed 11 Mar 10:30"
+    assert issue.driver == "press heat 215 degC, good parts 201-209, rising since Wed 11 Mar 10:30"
     assert issue.action == "hold"
 
 
 def test_a_driver_far_beyond_what_good_units_ever_had_asks_for_the_sensor_first(tiny_line):
     issue = sensors(plant(raised), tiny_line, np.full(40, 190.0))
-    assert issue.driver == "press heat 190.0 degC, good parts 201.0-209.0, low since Wed 11 Mar 10:30"
+    assert issue.driver == "press heat 190 degC, good parts 201-209, low since Wed 11 Mar 10:30"
     assert issue.action == "hold"  # one width of the good range away is at its edge, not beyond
     issue = sensors(plant(raised), tiny_line, np.full(40, 189.0))
     assert issue.action == "check sensor"

@@ -294,20 +294,6 @@ def test_without_good_units_without_features_or_without_listed_units_nothing_bre
     assert nothing["because"].item() == none
 
 
-def test_of_a_long_list_the_first_units_are_explained(siblings, usual, tiny_line, monkeypatch):
-    monkeypatch.setattr("qma_predict.publish.reasons.because.EXPLAINED", 2)
-    ids = [f"u{n}" for n in range(3)]
-    X = pd.DataFrame([usual | {"press.force.last": 412.0}] * 3, index=ids)
-    groups = pd.Series({name: name for name in siblings})
-    reference = Reference(siblings, pd.Series("A", siblings.index), groups, (Scores(force),), None)
-    candidates = pd.DataFrame({"unit_id": ids, "product": "A", "cutoff": pd.Timestamp("2026-03-02", tz="UTC")})
-    options = {"tags": NO_TAGS, "units": {}, "line": tiny_line, "moments": MOMENTS}
-    found = because(Scores(force).predict, reference, X, ["u2", "u0", "u1"], candidates, **options)
-    assert list(found.index) == ["u2", "u0", "u1"]
-    assert (found["because"] != "").tolist() == [True, True, False]
-    assert found["because"]["u1"] == ""
-
-
 def test_no_units_give_an_empty_frame(siblings, tiny_line):
     reference = Reference(siblings, pd.Series("A", siblings.index), pd.Series(dict.fromkeys(siblings, "x")), (), None)
     candidates = pd.DataFrame({"unit_id": [], "product": [], "cutoff": []})

@@ -39,11 +39,17 @@ def blast_radius(
 
 
 def with_places(issues: Sequence[Issue], history: History, line: Line) -> tuple[Issue, ...]:
-    """The issues with their `places`."""
+    """The issues with their `places`; where units share what was measured, of tonight's candidates alone."""
     if not issues:
         return ()
     known = conditions(history, made_since(history, min(issue.since for issue in issues)), line)
-    return tuple(replace(issue, places=_places(history, known, issue.conditions, issue.since)) for issue in issues)
+    return tuple(replace(issue, places=_places_of(issue, history, known)) for issue in issues)
+
+
+def _places_of(issue: Issue, history: History, known: pd.DataFrame) -> tuple[tuple[str, int], ...]:
+    if issue.side:
+        return _where(history, pd.Series(issue.unit_ids, dtype="str"))
+    return _places(history, known, issue.conditions, issue.since)
 
 
 def _places(
@@ -52,9 +58,11 @@ def _places(
     wanted = known.merge(pd.DataFrame(list(shared), columns=["attribute", "value"]))
     of_unit = wanted.groupby("unit_id").agg(shared=("attribute", "size"), last=("occurred_at", "max"))
     under = of_unit[(of_unit["shared"] == len(shared)) & (of_unit["last"] >= since)]
-    if under.empty:
-        return ()
-    stations = whereabouts(history, under.index.to_series())["station"].fillna(UNKNOWN)
+    return () if under.empty else _where(history, under.index.to_series())
+
+
+def _where(history: History, units: pd.Series) -> tuple[tuple[str, int], ...]:
+    stations = whereabouts(history, units)["station"].fillna(UNKNOWN)
     counts = stations.value_counts().rename_axis("station").reset_index()
     counts = counts.sort_values(["count", "station"], ascending=[False, True])
     return tuple((str(row.station), int(row.count)) for row in counts.itertuples(index=False))

@@ -44,9 +44,8 @@ def courses(
     for issue in issues:
         if not issue.feature:
             continue
-        wanted = conditions.merge(pd.DataFrame(list(issue.conditions), columns=["attribute", "value"]))
-        of_unit = wanted.groupby("unit_id").agg(shared=("attribute", "size"), at=("occurred_at", "max"))
-        at = of_unit.loc[(of_unit["shared"] == len(issue.conditions)) & of_unit.index.isin(X.index), "at"]
+        at = _came(issue, conditions)
+        at = at[at.index.isin(X.index)]
         values = X[issue.feature].reindex(at.index)
         if values.notna().sum() < LEAST:
             continue
@@ -60,3 +59,11 @@ def courses(
         good = (float(usual.quantile(0.1)), float(usual.quantile(0.9))) if len(usual) else None
         drawn[issue.number] = course(at, values, timezone=line.timezone, good=good, limits=limits)
     return drawn
+
+
+def _came(issue: Issue, conditions: pd.DataFrame) -> pd.Series:
+    """When each unit came under the issue's conditions, by unit_id; under the last of any where it has none."""
+    shared = pd.DataFrame(list(issue.conditions), columns=["attribute", "value"], dtype="str")
+    wanted = conditions.merge(shared) if issue.conditions else conditions
+    of_unit = wanted.groupby("unit_id").agg(shared=("attribute", "size"), at=("occurred_at", "max"))
+    return of_unit["at"] if not issue.conditions else of_unit.loc[of_unit["shared"] == len(shared), "at"]

@@ -9,6 +9,8 @@ import pandas as pd
 from qma_predict.features.units import feature_families
 from qma_predict.line import Line
 from qma_predict.publish.pages.words import Moments
+from qma_predict.publish.reasons.drivers import name_of, numbers_in_words, plain, range_in_words, words_of
+from qma_predict.publish.text import visible
 
 LEAST_APART = 0.75
 """Least share of pairs of a unit and a good unit in which the unit's value is the higher one (or the lower)."""
@@ -17,8 +19,8 @@ LEAST_SIBLINGS = 30
 MEASURED = ("readings", "inspections")
 """Families of features that are measured quantities: what was counted or dated says when, not what."""
 
-LEVELS = ("last", "mean", "deviation", "measured")
-"""Statistics that are a level of a tag: others are no value to compare with a gauge."""
+STATISTICS = ("last", "mean", "deviation", "measured")
+"""Statistics that are compared: others of a tag are no value that a gauge shows, nor the distance from a set point."""
 
 _TREND = 0.3
 
@@ -51,6 +53,8 @@ def driver_of(
     line: Line,
     moments: Moments,
     units_of_measure: Mapping[str, str],
+    *,
+    only: str = "",
 ) -> Driver | None:
     """The measured quantity by which an issue's units differ most from good units; None if there is none.
 
@@ -66,14 +70,14 @@ def driver_of(
     line : Line
     moments : Moments
     units_of_measure : mapping
+    only : str
+        The one feature that may be told; any if empty.
     """
     if features is None or siblings is None:
         return None
     own = features.reindex(at.index.intersection(features.index))
     good = _of_the_same_products(own, siblings)
-    families = feature_families(line, list(own.columns.intersection(good.columns)))
-    names = sorted(name for name, of in families.items() if of in MEASURED and name.rpartition(".")[2] in LEVELS)
-    names = [name for name in names if pd.api.types.is_numeric_dtype(own[name])]
+    names = [only] if only else measured(own, good, line)
     own, good = own[names], good[names]
     enough = (own.notna().mean() >= 0.5) & (good.notna().sum() >= LEAST_SIBLINGS) & (own.notna().sum() >= 2)
     own, good = own.loc[:, enough], good.loc[:, enough]
@@ -87,8 +91,17 @@ def driver_of(
     low, high = float(usual.min()), float(usual.max())
     median = float(values.median())
     implausible = max(low - median, median - high) > high - low > 0
-    sentence = _sentence(best, values, usual, at, moments, units_of_measure.get(best, ""))
+    since = moments.words(at.min().to_pydatetime())
+    words = f"{in_words(best, line)} {_values(values, usual, units_of_measure.get(best, ''))}"
+    sentence = f"{words}, {_course(values, usual, at)} since {since}"
     return Driver(best, sentence, float(apart[best]), implausible)
+
+
+def measured(units: pd.DataFrame, siblings: pd.DataFrame, line: Line) -> list[str]:
+    """Features of both tables that are a measured quantity, by name."""
+    families = feature_families(line, list(units.columns.intersection(siblings.columns)))
+    names = sorted(name for name, of in families.items() if of in MEASURED and name.rpartition(".")[2] in STATISTICS)
+    return [name for name in names if pd.api.types.is_numeric_dtype(siblings[name])]
 
 
 def _of_the_same_products(own: pd.DataFrame, siblings: pd.DataFrame) -> pd.DataFrame:
@@ -105,17 +118,16 @@ def _apart(own: pd.DataFrame, good: pd.DataFrame) -> pd.Series:
     return (ranks.iloc[: len(own)].sum() - n * (n + 1) / 2) / (n * others)
 
 
-def _sentence(name: str, values: pd.Series, usual: pd.Series, at: pd.Series, moments: Moments, unit: str) -> str:
-    """Such as `press injection time 2.31 s, good parts 2.05-2.18, rising since Sun 22 Nov 22:00`."""
-    low, high = usual.quantile([0.1, 0.9])
-    digits = _digits(float(high - low))
-    tag, _dot, statistic = name.rpartition(".")
-    if statistic == "deviation":
-        tag += " from set point"
-    said = [f"{float(one):.{digits}f}" for one in (values.median(), low, high)]
-    dash = "-" if low >= 0 else " to "
-    value = f"{tag.replace('.', ' ')} {said[0]}{f' {unit}' if unit else ''}, good parts {said[1]}{dash}{said[2]}"
-    return f"{value}, {_course(values, usual, at)} since {moments.words(at.min().to_pydatetime())}"
+def in_words(feature: str, line: Line) -> str:
+    """What a feature is, in words, with its station: such as `press injection time against its set point`."""
+    name = name_of(feature, line.route, ())
+    return f"{plain(name.station)} {words_of(name)}"
+
+
+def _values(values: pd.Series, usual: pd.Series, unit: str) -> str:
+    """The median against what most good units have: such as `2.31 s, good parts 2.05-2.18`."""
+    value, low, high = numbers_in_words(float(values.median()), *map(float, usual.quantile([0.1, 0.9])))
+    return f"{value}{f' {visible(unit)}' if unit else ''}, good parts {range_in_words(low, high)}"
 
 
 def _course(values: pd.Series, usual: pd.Series, at: pd.Series) -> str:
@@ -127,8 +139,3 @@ def _course(values: pd.Series, usual: pd.Series, at: pd.Series) -> str:
     if above:
         return "rising" if trend > _TREND else "high"
     return "falling" if trend < -_TREND else "low"
-
-
-def _digits(width: float) -> int:
-    """Digits after the point with which a range of this width is told: about a twentieth of it is seen."""
-    return 0 if width <= 0 or not np.isfinite(width) else int(np.clip(np.ceil(-np.log10(width)) + 1, 0, 6))

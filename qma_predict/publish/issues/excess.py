@@ -8,9 +8,11 @@ A group counts if both is so:
   told. Groups overlap and are many, and scores are skewed: all three are in that maximum.
 
 Where all units share the same, nothing can be dealt out; a product as a whole is compared with its nights before.
+Groups by what was measured (`measured`) are tested in the same way, on the units that no other group explains.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -82,7 +84,7 @@ class Groups:
         return (self.members[np.flatnonzero(its)].sum(axis=0) > 0).astype(float)
 
 
-def groups_of(judged: list[tuple[Kind, Normal]], rows: pd.DataFrame) -> Groups:
+def groups_of(judged: Sequence[tuple[Kind, Normal]], rows: pd.DataFrame) -> Groups:
     """Tonight's groups of all kinds, over each window."""
     tonight = rows.attrs["tonight"]
     first = int((rows["night"] < tonight).sum())
@@ -117,7 +119,7 @@ def _similar(normal: np.ndarray) -> np.ndarray:
 
 
 def dealt(groups: Groups, scores: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Groups that stand out more than the one that stands out most when the scores are dealt out by chance.
+    """Large groups that stand out more than the large one that stands out most when the scores are dealt out by chance.
 
     Parameters
     ----------
@@ -128,8 +130,9 @@ def dealt(groups: Groups, scores: np.ndarray, present: np.ndarray) -> np.ndarray
     Returns
     -------
     ndarray of bool, shape (n_groups,)
-        By risk less its mean over all ways to deal out the scores, in standard deviations, against
-        the `1 - LEVEL` quantile of the largest over `DEALS` deals.
+        Which are `is_large`, and by risk less its mean over all ways to deal out the scores, in standard deviations,
+        above the `1 - LEVEL` quantile of the largest over `DEALS` deals. Of a deal, too, only groups that it makes
+        large count: else small groups, which one high score moves far, would hide what moves a large one.
 
     References
     ----------
@@ -153,45 +156,79 @@ def dealt(groups: Groups, scores: np.ndarray, present: np.ndarray) -> np.ndarray
         out[its, 1:] = rng.permuted(np.tile(scores[its], (DEALS, 1)), axis=1).T
     if not some.any():
         return some
-    steps = ((groups.members[some] @ out) - (counts[some] @ mean)[:, None]) / spread[some, None]
+    number, _, expected = (one[some, None] for one in groups.sums(scores, present))
+    risk = groups.members[some] @ out
+    large = is_large(number, risk, expected, groups.names["limit"].to_numpy()[some, None])
+    steps = np.where(large, (risk - (counts[some] @ mean)[:, None]) / spread[some, None], -np.inf)
     found = np.zeros(len(some), dtype=bool)
-    found[some] = steps[:, 0] > np.quantile(steps[:, 1:].max(axis=0), 1 - LEVEL)
+    highest = np.sort(steps[:, 1:].max(axis=0))[int(np.ceil((1 - LEVEL) * DEALS)) - 1]
+    found[some] = large[:, 0] & (steps[:, 0] > highest)
     return found
 
 
 def outstanding(
-    rows: pd.DataFrame, judged: list[tuple[Kind, Normal]], usual: np.ndarray, *, most: int
+    rows: pd.DataFrame,
+    judged: list[tuple[Kind, Normal]],
+    usual: np.ndarray,
+    *,
+    most: int,
+    measured: Sequence[tuple[Kind, Normal]] = (),
 ) -> list[tuple[Kind, Normal, int]]:
     """Groups that stand out, at most so many, the strongest first; each was tested without the units of those before.
 
     Strongest is the group whose risk is least likely under its products' normal. What one wider group explains is told
-    by it once.
+    by it once. What was `measured` comes last, tested on the units that no other group explains: how units were made
+    says where to look, while what they measure almost gives their scores.
     """
     if not judged:
         return []
-    groups = groups_of(judged, rows)
     tonight = rows["night"].to_numpy() >= rows.attrs["tonight"]
     scores, expected_of_all = rows["score"].to_numpy()[tonight], usual[tonight]
-    present = np.ones(len(scores))
+    groups = groups_of(judged, rows)
     whole = np.array([kind.attributes == ("product",) for kind, _ in judged])[groups.names["kind"]]
-    limit, above = groups.names["limit"].to_numpy(), _above_all_nights(judged)
+    above = np.where(whole, _above_all_nights(judged), np.inf)
+    stories, wide = _stories(groups, scores, expected_of_all, np.ones(len(scores)), above, most=most)
+    told_once = _united(stories, groups, np.where(whole, 0.0, wide))
+    found = _found(judged, groups, told_once)
+    if measured and len(found) < most:
+        left = 1.0 - np.max([np.zeros(len(scores)), *(story.units for story in told_once)], axis=0)
+        groups = replace(groups_of(measured, rows), dealt_with=groups.dealt_with)
+        never = np.full(len(groups.names), np.inf)
+        stories, _ = _stories(groups, scores, expected_of_all, left, never, most=most - len(found))
+        found += _found(measured, groups, stories)
+    return found
+
+
+def _stories(
+    groups: Groups, scores: np.ndarray, usual: np.ndarray, present: np.ndarray, above: np.ndarray, *, most: int
+) -> tuple[list["_Story"], np.ndarray]:
+    """Groups that stand out, one after the other, and the strength of those that are large at first, else 0.
+
+    Where none does by chance, one whose log-ratio exceeds `above`, shape (n_groups,), is taken.
+    """
+    limit = groups.names["limit"].to_numpy()
     stories: list[_Story] = []
     while len(stories) < most:
         units, risk, expected = groups.sums(scores, present)
         large = is_large(units, risk, expected, limit)
-        strength = likelihood_ratio(risk, groups.members @ (expected_of_all * present))
+        strength = likelihood_ratio(risk, groups.members @ (usual * present))
         if not stories:
             wide = np.where(large, strength, 0.0)
-        found = large & dealt(groups, scores, present)
+        found = dealt(groups, scores, present) if large.any() else large
         if not found.any():
-            found = large & whole & (log_ratio(risk, expected) > above)
+            found = large & (log_ratio(risk, expected) > above)
         if not found.any():
             break
         told = groups.plainest(int(np.where(found, strength, -1.0).argmax()), large, present)
         stories.append(_Story(told, float(strength[told]), groups.all_of(told) * present))
-        present -= stories[-1].units
-    told_once = _united(stories, groups, np.where(whole, 0.0, wide))
-    names = groups.names.iloc[[story.group for story in told_once]]
+        present = present - stories[-1].units
+    return stories, wide
+
+
+def _found(
+    judged: Sequence[tuple[Kind, Normal]], groups: Groups, stories: Sequence["_Story"]
+) -> list[tuple[Kind, Normal, int]]:
+    names = groups.names.iloc[[story.group for story in stories]]
     return [(*judged[kind], group) for kind, group in zip(names["kind"], names["group"], strict=True)]
 
 

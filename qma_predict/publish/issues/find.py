@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from qma_predict.line import Line
-from qma_predict.publish.issues.driver import Driver, driver_of
+from qma_predict.publish.issues.driver import Driver, driver_of, in_words
 from qma_predict.publish.issues.excess import outstanding
 from qma_predict.publish.issues.groups import LEAST_UNITS, NIGHTS, Kind, Normal, judged, laid_out, nights_in_a_row
+from qma_predict.publish.issues.measured import measured_groups
 from qma_predict.publish.pages.words import Moments
 
 WEEKS = 6
@@ -44,11 +45,12 @@ class Issue:
         Mean P(defect) of the units, with its range.
     normal : float
         Mean P(defect) of the group's own last weeks without its highest nights, or, where it has less than a week,
-        that of other units of the same products and machines.
+        that of other units of the same products and machines; of units beyond a usual range, that of their products.
     since : datetime, UTC
         When the first unit of the run of raised risk came under the conditions.
     nights : int
-        For how many nights in a row the group has had such a risk, tonight included.
+        For how many nights in a row the group has had such a risk, tonight included; 0 where units are beyond a usual
+        range, of which past nights tell nothing.
     driver : str
         The measured quantity that differs most from good units, in words; empty if none stands out.
     places : tuple of (str, int)
@@ -59,6 +61,8 @@ class Issue:
         Candidates tonight, sorted; a candidate belongs to one issue at most, the first.
     feature : str
         The feature of `driver`; empty if there is none.
+    side : str
+        Where the units share that this feature is "above" or "below" its usual range: which. Else empty.
     """
 
     number: int
@@ -76,6 +80,7 @@ class Issue:
     action: str
     unit_ids: tuple[str, ...]
     feature: str = ""
+    side: str = ""
 
 
 def recent(past: pd.DataFrame, night: date) -> pd.DataFrame:
@@ -142,19 +147,26 @@ def find_issues(
         return ()
     rows = laid_out(scored, recent(past, night), night)
     kinds, usual = judged(rows, conditions)
+    measured = []
+    if features is not None and siblings is not None and kinds:
+        limits = {kind.attributes[0]: normal.limit for kind, normal in kinds if len(kind.attributes) == 1}
+        measured = measured_groups(rows, conditions, features, siblings, line, usual, limits)
+    tonight = rows["night"] >= rows.attrs["tonight"]
+    usual_tonight = pd.Series(usual[tonight], rows["unit_id"][tonight])
     moments = Moments(line.timezone, night, line.as_of(night))
     found: list[Issue] = []
     told = np.zeros(len(rows), dtype=bool)
-    for kind, normal, group in outstanding(rows, kinds, usual, most=MOST):
+    for kind, normal, group in outstanding(rows, kinds, usual, most=MOST, measured=measured):
         run = _run(kind, normal, group, rows, told)
         own = run["unit_id"][run["tonight"]]
         told[kind.members["row"][kind.members["group"] == group]] = True
         if len(own) < LEAST_UNITS:
             continue  # almost all are told by those before
-        driver = driver_of(
-            features, siblings, run.set_index("unit_id")["at"][own], line, moments, units_of_measure or {}
-        )
-        found.append(_issue(len(found) + 1, kind, normal, group, run, scored, driver))
+        at = run.set_index("unit_id")["at"][own]
+        driver = driver_of(features, siblings, at, line, moments, units_of_measure or {}, only=kind.feature)
+        if kind.feature:
+            run = run.assign(normal=usual_tonight[run["unit_id"]].to_numpy())
+        found.append(_issue(len(found) + 1, kind, normal, group, run, scored, driver, line))
     return tuple(found)
 
 
@@ -192,15 +204,18 @@ def _issue(
     run: pd.DataFrame,
     scored: pd.DataFrame,
     driver: Driver | None,
+    line: Line,
 ) -> Issue:
     now = run[run["tonight"]]
     risk, usual = float(now["score"].mean()), float(now["normal"].mean())
     low, high = _range(scored.set_index("unit_id").loc[now["unit_id"]], risk)
-    nights = nights_in_a_row(normal, group)
+    nights = 0 if kind.feature else nights_in_a_row(normal, group)
     shared = kind.conditions(group)
+    words = [_words(*one) for one in shared]
+    words += [f"{in_words(kind.feature, line)} {kind.side} its usual range"] if kind.feature else []
     return Issue(
         number=number,
-        title=" · ".join(_words(*one) for one in shared),
+        title=" · ".join(words),
         conditions=shared,
         units=len(now),
         risk=risk,
@@ -213,7 +228,8 @@ def _issue(
         places=(),
         action=action_of(risk, usual, nights, sensor=driver is not None and driver.implausible),
         unit_ids=tuple(sorted(now["unit_id"])),
-        feature="" if driver is None else driver.feature,
+        feature=kind.feature if driver is None else driver.feature,
+        side=kind.side,
     )
 
 

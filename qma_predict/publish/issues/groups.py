@@ -46,11 +46,15 @@ class Kind:
         What the units of each group share.
     members : DataFrame
         ``row`` of the scores, ``group``, and ``at`` [UTC], when the unit came under the last of the conditions.
+    feature, side : str
+        The measured quantity of which the units are beyond the usual range, "above" or "below"; empty if by none.
     """
 
     attributes: tuple[str, ...]
     values: pd.DataFrame
     members: pd.DataFrame
+    feature: str = ""
+    side: str = ""
 
     def conditions(self, group: int) -> tuple[tuple[str, str], ...]:
         """What the units of a group share: attributes and values."""

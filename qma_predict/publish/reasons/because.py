@@ -36,9 +36,6 @@ from qma_predict.publish.text import visible
 MOST = 2
 """Drivers told of a unit."""
 
-EXPLAINED = 300
-"""Units explained, as many as a page shows: each takes about 50 ms."""
-
 STABLE = 0.75
 """Share of the refits in which a driver has to raise the risk, too."""
 
@@ -69,7 +66,7 @@ def because(
     X : DataFrame, shape (n_candidates, n_features), indexed by unit_id
         Features of the night's scored candidates; those that the model does not have are ignored.
     listed : sequence of str
-        Unit ids, all in `X`, the most important first: `EXPLAINED` of them are explained.
+        Unit ids, all in `X`; each takes about 50 ms.
     candidates : DataFrame
         With ``unit_id``, ``product`` and ``cutoff`` [UTC] of every unit of `X`.
     tags : DataFrame
@@ -86,8 +83,8 @@ def because(
     Returns
     -------
     DataFrame, shape (n_listed, 3), indexed by unit_id in the order of `listed`
-        ``because``, the sentence, empty for units after the first `EXPLAINED`; ``action``, "check sensor {tag}" or
-        empty; ``drivers``, a tuple of `Driver`, sensors to check first, then the largest contribution.
+        ``because``, the sentence; ``action``, "check sensor {tag}" or empty; ``drivers``, a tuple of `Driver`, sensors
+        to check first, then the largest contribution.
 
     Notes
     -----
@@ -110,16 +107,16 @@ def because(
         units=units,
         moments=moments,
     )
-    first = list(listed)[:EXPLAINED]
-    wanted = night.facts.loc[first, "product"]
+    wanted = night.facts.loc[list(listed), "product"]
     usual = {product: night.usual(product) for product in wanted.unique()}
-    steps = contributors(predict, reference, night.X.loc[first], wanted, usual, night.names, seed=line.learning.seed)
-    rows: list[tuple[str, str, str, tuple[Driver, ...]]] = [(unit_id, "", "", ()) for unit_id in listed]
-    for place, unit_id in enumerate(first):
+    own_X = night.X.loc[list(listed)]
+    steps = contributors(predict, reference, own_X, wanted, usual, night.names, seed=line.learning.seed)
+    rows: list[tuple[str, str, str, tuple[Driver, ...]]] = []
+    for unit_id in listed:
         own = steps[steps["unit_id"] == unit_id]
         said, action, drivers = _told(night, unit_id, own[own["clear"].astype(bool)])
         words = ". ".join(said) or ("by the simple rule" if simple_rule else _no_single_reason(night, own, line))
-        rows[place] = (unit_id, words, action, drivers)
+        rows.append((unit_id, words, action, drivers))
     return pd.DataFrame(rows, columns=["unit_id", "because", "action", "drivers"]).set_index("unit_id")
 
 

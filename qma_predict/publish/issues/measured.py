@@ -1,0 +1,130 @@
+"""Groups of units by what was measured on them: beyond the usual range of good units, in one direction.
+
+Scores follow from what is measured, so that such units have more risk than others on any night: by itself that is no
+issue. It is one that there are more of them than usual. So a group's normal is the risk it would have if as few units
+were beyond the range as of the good units, or that of its units' products if that is more. Its own course over past
+nights would say more, but takes the features of weeks of units, which no night has at hand.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from qma_predict.line import Line
+from qma_predict.publish.issues.driver import LEAST_SIBLINGS, measured
+from qma_predict.publish.issues.groups import LEAST_EXTRA, LEAST_UNITS, Kind, Normal
+from qma_predict.publish.reasons.drivers import name_of
+
+SIDES = ("below", "above")
+
+_OUTER = 0.01
+"""Share of good units on each side of the usual range."""
+
+
+class _Side(NamedTuple):
+    """Candidates on one side of a feature's usual range."""
+
+    feature: str
+    side: str
+    known: np.ndarray  # candidates of which it was measured, shape (n_candidates,)
+    beyond: np.ndarray
+    share: float  # of the good units
+
+
+def measured_groups(
+    rows: pd.DataFrame,
+    conditions: pd.DataFrame,
+    features: pd.DataFrame,
+    siblings: pd.DataFrame,
+    line: Line,
+    usual: np.ndarray,
+    limits: Mapping[str, float],
+) -> list[tuple[Kind, Normal]]:
+    """Tonight's groups by each measured quantity, of all units and of each machine of its station.
+
+    Parameters
+    ----------
+    rows, conditions : DataFrame
+        As `groups.judged` takes them.
+    features, siblings : DataFrame
+        Feature tables of tonight's candidates, indexed by unit_id, and of good units. A unit is compared with good
+        units of its product, where `unit.product` tells them and they are `LEAST_SIBLINGS`, or else with all.
+    line : Line
+    usual : ndarray, shape (n_rows,)
+        Normal risk of each row's product.
+    limits : mapping of str to float
+        `Normal.limit` of the kinds of one attribute: a quantity is taken to move as the machines of its station do, or
+        as what moves most.
+    """
+    tonight = np.flatnonzero(rows["night"].to_numpy() >= rows.attrs["tonight"])
+    units = rows["unit_id"].iloc[tonight]
+    conditions = conditions[conditions["unit_id"].isin(units)]
+    scores = rows["score"].to_numpy()[tonight]
+    machines: dict[str, pd.DataFrame] = {}
+    found = []
+    for side in _sides(features.reindex(units), siblings, line):
+        if side.beyond.sum() < LEAST_UNITS or scores[side.beyond].sum() < LEAST_EXTRA:
+            continue
+        attribute = f"{name_of(side.feature, line.route, ()).station} machine"
+        if attribute not in machines:
+            machines[attribute] = _stays(conditions, attribute, units)
+        limit = limits.get(attribute, max(limits.values()))
+        of_all = machines[attribute].assign(value="")
+        for attributes, stays in (((), of_all), ((attribute,), machines[attribute])):
+            group, names = pd.factorize(stays["value"], sort=True)
+            its = side.beyond & (group >= 0) & stays["at"].notna().to_numpy()
+            members = pd.DataFrame({"row": tonight[its], "group": group[its], "at": stays["at"].array[its]})
+            values = pd.DataFrame(dict.fromkeys(attributes, names), index=range(len(names)))
+            as_few = np.minimum(_usually_beyond(side, group, len(names)), 1.0)[group[its]]
+            expected = np.maximum(usual[tonight[its]], scores[its] * as_few)
+            none = np.empty((len(names), 0))
+            normal = Normal(expected, limit, np.zeros(len(names)), none, none.astype(bool))
+            found.append((Kind(attributes, values, members, side.feature, side.side), normal))
+    return found
+
+
+def _stays(conditions: pd.DataFrame, attribute: str, units: pd.Series) -> pd.DataFrame:
+    """Each unit's machine (``value``) and when it came there (``at``); else when it came under its last condition."""
+    last = conditions.sort_values("occurred_at", kind="stable")
+    own = last[last["attribute"] == attribute].drop_duplicates("unit_id", keep="last").set_index("unit_id")
+    own = own.reindex(units)
+    anything = last.drop_duplicates("unit_id", keep="last").set_index("unit_id")["occurred_at"].reindex(units)
+    return own[["value"]].assign(at=own["occurred_at"].fillna(anything))
+
+
+def _usually_beyond(side: _Side, group: np.ndarray, groups: int) -> np.ndarray:
+    """How many units are usually beyond for each that is tonight, by group: shape (n_groups,)."""
+    known, beyond = (np.bincount(group[flag & (group >= 0)], minlength=groups) for flag in (side.known, side.beyond))
+    return side.share * known / np.maximum(beyond, 1)
+
+
+def _sides(features: pd.DataFrame, siblings: pd.DataFrame, line: Line) -> Iterator[_Side]:
+    names = measured(features, siblings, line)
+    names = [name for name in names if siblings[name].notna().sum() >= LEAST_SIBLINGS]
+    if not names:
+        return
+    own, good = features[names].to_numpy(dtype=float), siblings[names].to_numpy(dtype=float)
+    outer = np.nanquantile(good, [_OUTER, 1 - _OUTER], axis=0)
+    ranges = {"": outer}
+    products = [_products(table) for table in (features, siblings)]
+    for product in sorted(set(products[1]) - {""}):
+        same = good[products[1] == product]
+        enough = (~np.isnan(same)).sum(axis=0) >= LEAST_SIBLINGS
+        ranges[product] = outer.copy()
+        ranges[product][:, enough] = np.nanquantile(same[:, enough], [_OUTER, 1 - _OUTER], axis=0)
+    limits = [np.stack([ranges.get(one, outer) for one in of]) for of in products]
+    for number, name in enumerate(names):
+        for side in SIDES:
+            beyond = [
+                values[:, number] < limit[:, 0, number] if side == "below" else values[:, number] > limit[:, 1, number]
+                for values, limit in zip((own, good), limits, strict=True)
+            ]
+            count = (~np.isnan(good[:, number])).sum()
+            yield _Side(name, side, ~np.isnan(own[:, number]), beyond[0], (beyond[1].sum() + 1) / (count + 1))
+
+
+def _products(table: pd.DataFrame) -> np.ndarray:
+    known = table.get("unit.product", pd.Series("", table.index))
+    return known.astype("str").fillna("").to_numpy(dtype=object)

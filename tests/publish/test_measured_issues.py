@@ -1,0 +1,129 @@
+"""Issues by what was measured: units beyond the usual range of good units."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from qma_predict.publish.issues.blast_radius import with_places
+from qma_predict.publish.issues.courses import courses
+from qma_predict.publish.issues.find import find_issues
+
+NIGHT, NIGHTS, UNITS = date(2026, 3, 12), 10, 80
+MORNING = pd.Timestamp("2026-03-12 00:00", tz="UTC")
+USUAL, HOT = 205.0, 230.0
+GOOD = pd.DataFrame({"press.heat.last": np.linspace(200, 210, 201)})
+
+
+def plant(risky):
+    """Ten nights and tonight, of units on P1 and P2 in turn, all with 0.01 but tonight's that are `risky`: 0.3."""
+    rows = []
+    for back in range(NIGHTS, -1, -1):
+        for number in range(UNITS):
+            at = MORNING - timedelta(days=back) - timedelta(minutes=15 * (UNITS - number))
+            score = 0.3 if back == 0 and risky(number) else 0.01
+            unit = f"n{back:02d}-{number:02d}"
+            rows.append((unit, NIGHT - timedelta(days=back), score, f"P{number % 2 + 1}", at, back))
+    return pd.DataFrame(rows, columns=["unit_id", "night", "score", "machine", "at", "back"])
+
+
+def frames(units):
+    tidy = [
+        pd.DataFrame({"unit_id": units["unit_id"], "attribute": name, "value": value, "occurred_at": units["at"]})
+        for name, value in {"press machine": units["machine"], "product": "A"}.items()
+    ]
+    scored = units[units["back"] == 0].rename(columns={"night": "first_night"})[["unit_id", "score", "first_night"]]
+    return scored, pd.concat(tidy, ignore_index=True), units[units["back"] > 0][["unit_id", "night", "score"]]
+
+
+def heats(units, hot):
+    """`press.heat.last` of tonight's units: hot ones lie above every good unit."""
+    tonight = units.loc[units["back"] == 0, "unit_id"]
+    values = [HOT if hot(number) else USUAL for number in range(UNITS)]
+    return pd.DataFrame({"press.heat.last": values}, index=pd.Index(tonight, name="unit_id"))
+
+
+def found(units, line, features, siblings=GOOD):
+    return find_issues(
+        *frames(units), line, NIGHT, features=features, siblings=siblings, units_of_measure={"press.heat.last": "degC"}
+    )
+
+
+def sixth(number):
+    """Of both machines, and of every hour."""
+    return number % 7 == 3
+
+
+def test_units_above_the_usual_range_are_an_issue_though_they_share_no_machine(tiny_line):
+    units = plant(sixth)
+    assert found(units, tiny_line, None) == ()
+    [issue] = found(units, tiny_line, heats(units, sixth))
+    assert issue.title == "press heat above its usual range"
+    assert (issue.conditions, issue.feature, issue.side) == ((), "press.heat.last", "above")
+    assert issue.unit_ids == tuple(f"n00-{number:02d}" for number in range(UNITS) if sixth(number))
+    assert issue.driver == "press heat 230 degC, good parts 201-209, high since Wed 11 Mar 05:45"
+    assert (issue.risk, issue.normal) == (pytest.approx(0.3), pytest.approx(0.01))
+    assert issue.nights == 0
+    assert issue.action == "check sensor"  # twice the width of the good units' range away
+
+
+def test_units_that_return_from_the_night_before_belong_to_it(tiny_line):
+    units = plant(sixth)
+    scored, conditions, past = frames(units)
+    again = scored.assign(night=NIGHT - timedelta(days=1)).drop(columns="first_night").head(10)
+    scored.loc[scored.index[:10], "first_night"] = NIGHT - timedelta(days=1)
+    measured = {"features": heats(units, sixth), "siblings": GOOD}
+    [issue] = find_issues(scored, conditions, pd.concat([past, again]), tiny_line, NIGHT, **measured)
+    assert (issue.units, issue.normal) == (11, pytest.approx(0.01, rel=0.1))
+
+
+def test_a_machine_that_all_of_them_share_is_told_rather_than_what_was_measured(tiny_line):
+    def of_p2(number):
+        return number % 2 == 1 and number > 20
+
+    units = plant(of_p2)
+    [issue] = found(units, tiny_line, heats(units, of_p2))
+    assert (issue.title, issue.side) == ("press P2", "")
+
+
+def test_as_many_as_of_the_good_units_are_none(tiny_line):
+    units = plant(sixth)
+    some_hot = np.where(np.arange(201) % 8 == 3, HOT, GOOD["press.heat.last"])  # a usual range reaches up to there
+    assert found(units, tiny_line, heats(units, sixth), GOOD.assign(**{"press.heat.last": some_hot})) == ()
+
+
+def test_a_unit_is_compared_with_good_units_of_its_product(tiny_line):
+    units = plant(sixth)
+    features = heats(units, sixth).assign(**{"unit.product": "A"})
+    cold = GOOD.assign(**{"unit.product": "A"})
+    hot = pd.DataFrame({"press.heat.last": np.linspace(225, 235, 201), "unit.product": "B"})
+    [issue] = found(units, tiny_line, features, pd.concat([cold, hot]))
+    assert issue.title == "press heat above its usual range"
+    assert found(units, tiny_line, features.assign(**{"unit.product": "B"}), pd.concat([cold, hot])) == ()
+
+
+def test_units_of_a_usual_risk_beyond_a_range_are_none(tiny_line):
+    units = plant(lambda number: False)
+    assert found(units, tiny_line, heats(units, sixth)) == ()
+
+
+def test_too_few_good_units_tell_no_range(tiny_line):
+    units = plant(sixth)
+    assert found(units, tiny_line, heats(units, sixth), GOOD.head(29)) == ()
+
+
+def test_its_units_are_where_tonights_candidates_are_and_its_course_is_drawn(make_history, tiny_line):
+    units = plant(sixth)
+    features = heats(units, sixth)
+    issues = found(units, tiny_line, features)
+    visits = [
+        {"unit_id": unit, "station": "press", "machine": "P2", "started_at": at, "ended_at": at}
+        for unit, at in units.loc[units["back"] == 0, ["unit_id", "at"]].itertuples(index=False)
+    ]
+    [placed] = with_places(issues, make_history({"visits": visits}), tiny_line)
+    assert placed.places == (("press", len(issues[0].unit_ids)),)
+    no_tags = pd.DataFrame(columns=["station", "tag", "product", "valid_from", "recorded_at"])
+    drawn = courses(issues, frames(units)[1], features, GOOD, no_tags, tiny_line)
+    assert list(drawn) == [1]
+    assert drawn[1].startswith("<svg")
