@@ -10,6 +10,7 @@ import pytest
 from typer.main import get_command
 
 from pipelines.cli import app
+from qma_predict import errors
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -37,6 +38,14 @@ def test_the_readme_names_every_command_and_only_those():
     groups = {command.split()[0] for command in COMMANDS if " " in command}
     told = re.findall(r"^    qma (?:--home \S+ )?([\w-]+)(?: ([\w-]+))?", README, re.MULTILINE)
     assert {f"{name} {part}" if name in groups else name for name, part in told} | {"demo"} == set(COMMANDS)
+
+
+def test_the_readme_has_the_exit_code_of_every_error():
+    table = dict(re.findall(r"^\| (\d+) \| (\w+): ", README, re.MULTILINE))
+    classes = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.QmaError)]
+    assert {int(code): name for code, name in table.items()} == {
+        one.exit_code: one.__name__ for one in classes if one is not errors.QmaError
+    }
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))

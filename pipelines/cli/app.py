@@ -1,9 +1,7 @@
 """What all commands of `qma` share."""
 
 import contextlib
-import logging
 import os
-import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from pipelines import logs
 from qma_predict.errors import QmaError
 
 app = typer.Typer(
@@ -31,9 +30,7 @@ def main(
     home: Annotated[Path, typer.Option(envvar="QMA_HOME", help="Folder that keeps everything.")] = Path("qma-home"),
 ) -> None:
     """Set up what all commands share."""
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    for name in ("qma_predict", "pipelines"):
-        logging.getLogger(name).setLevel(logging.INFO)
+    logs.set_up(as_json=os.environ.get(logs.VARIABLE, "").lower() == "json")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     context.obj = str(home)

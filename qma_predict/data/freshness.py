@@ -1,6 +1,7 @@
 """Whether what the plant records is there as usual, or late."""
 
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 import pandas as pd
 
@@ -20,7 +21,16 @@ WEEKS = 8
 KNOWN = 3
 
 
-def late(history: History, line: Line) -> tuple[str, ...]:
+def newest(history: History, line: Line) -> dict[str, datetime | None]:
+    """When something was last recorded in each table of the process that the line has, as far as is known."""
+    tables = {source.table for source in line.sources}
+    found = {
+        table: history.all_versions(table).recorded_at.max().execute() for table in PROCESS_TABLES if table in tables
+    }
+    return {table: None if pd.isna(at) else pd.Timestamp(at).to_pydatetime() for table, at in found.items()}
+
+
+def late(history: History, line: Line, fresh: Mapping[str, datetime | None]) -> list[str]:
     """Return why the data that a list is made from is late, a sentence a table; nothing if it is not.
 
     A table is late if its newest row is 6 hours older than usual: than on the same weekday of the last eight weeks,
@@ -32,14 +42,24 @@ def late(history: History, line: Line) -> tuple[str, ...]:
     history : History
         As of the list.
     line : Line
+    fresh : mapping of str to datetime or None
+        When something was last recorded in each table of the line.
 
     Notes
     -----
     Asked is when the plant recorded its rows, not when they were ingested.
     """
-    tables = {source.table for source in line.sources}
-    told = (_late(history, line, table) for table in PROCESS_TABLES if table in tables)
-    return tuple(sentence for sentence in told if sentence)
+    reasons = []
+    for table in PROCESS_TABLES:
+        if table not in fresh:
+            continue  # the line has no such source
+        last = fresh[table]
+        if last is None:
+            reasons.append(f"no {table} are known")
+        elif history.as_of - last > (longest := _longest(history, line, table)):
+            hours = round(longest.total_seconds() / 3600, 1)
+            reasons.append(f"no {table} were recorded in the {hours:g} hours before the list")
+    return reasons
 
 
 def most_usual(ages: list[timedelta]) -> timedelta:
@@ -56,23 +76,12 @@ def most_usual(ages: list[timedelta]) -> timedelta:
     return sorted(ages)[-2 if len(ages) > KNOWN else -1] + LATER
 
 
-def _late(history: History, line: Line, table: str) -> str:
-    now = history.as_of.to_pydatetime()
-    day = line.current_business_date(now)
-    newest, *before = _newest(history, table, [now, *_nights(line, day)])
-    if newest is None:
-        return f"no {table} were recorded in the {WEEKS} weeks before the list"
-    usual = most_usual([moment - found for moment, found in zip(_nights(line, day), before, strict=True) if found])
-    if now - newest <= usual:
-        return ""
-    return (
-        f"no {table} were recorded in the {_hours(now - newest)} hours before the list; "
-        f"up to {_hours(usual)} are nothing unusual on a {day:%A}"
-    )
-
-
-def _nights(line: Line, day: date) -> list[datetime]:
-    return [line.as_of(day - timedelta(weeks=week)) for week in range(1, WEEKS + 1)]
+def _longest(history: History, line: Line, table: str) -> timedelta:
+    """How old the newest row of a table may be when the history's list is made."""
+    day = line.current_business_date(history.as_of.to_pydatetime())
+    nights = [line.as_of(day - timedelta(weeks=week)) for week in range(1, WEEKS + 1)]
+    known = zip(nights, _newest(history, table, nights), strict=True)
+    return most_usual([night - found for night, found in known if found])
 
 
 def _newest(history: History, table: str, moments: list[datetime]) -> list[datetime | None]:
@@ -82,8 +91,3 @@ def _newest(history: History, table: str, moments: list[datetime]) -> list[datet
     asked = {f"m{n}": recorded.recorded_at.max(where=recorded.recorded_at <= literal(m)) for n, m in enumerate(moments)}
     found = recorded.aggregate(**asked).to_pandas().iloc[0]
     return [None if pd.isna(moment) else pd.Timestamp(moment).to_pydatetime() for moment in found]
-
-
-def _hours(age: timedelta) -> str:
-    hours = age.total_seconds() / 3600
-    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.1f}"

@@ -231,6 +231,8 @@ def _read(
     now: pd.Timestamp,
 ) -> _File:
     content = piece.load()
+    if piece.stamp() != stamped:
+        raise SourceError(f"{piece.path}: changed while it was read. Nothing of it was taken; the next ingest does.")
     if content.identity in counts:
         return _File(stamped, content.identity, counts[content.identity], repeat=True)
     raw = content.rows()

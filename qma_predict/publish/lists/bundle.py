@@ -23,7 +23,8 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -35,8 +36,8 @@ from qma_predict.errors import PublicationError
 from qma_predict.publish.lists.durable import flush_folder, move_link, remove_debris, staging, write_flushed
 from qma_predict.publish.lists.manifest import MANIFEST, RECEIPT, manifest_bytes, receipt_bytes, says, sha256, verify
 
-__all__ = ["LATEST", "MANIFEST", "RECEIPT", "REVISIONS", "STEPS", "publish", "published_dates", "read", "revisions",
-           "verify"]  # fmt: skip
+__all__ = ["LATEST", "MANIFEST", "RECEIPT", "REVISIONS", "STEPS", "finish", "publish", "published_dates", "read",
+           "revisions", "verify"]  # fmt: skip
 
 LATEST = "latest"
 REVISIONS = "revisions"
@@ -120,6 +121,38 @@ def publish(
         raise PublicationError(f"{folder}, {business_date}: the reason is empty; say why the list is replaced")
     target = folder / business_date.isoformat()
     write = _Writing(folder, target, contents, facts, receipt, step)
+    with _alone(folder, target, step):
+        if replace is not None:
+            write.next_revision(read(folder, business_date), replace)
+        elif not target.exists():
+            write.first_revision()
+        elif not says(verify(target), contents, facts):
+            logger.warning("%s is already published with other content; it is kept as it was", target)
+        verify(target)
+        _move_pointer(folder, step)
+    return target
+
+
+def finish(folder: Path) -> None:
+    """Do what stopped writers had left to do: each date shows its newest revision, and ``latest`` the newest date.
+
+    Parameters
+    ----------
+    folder : Path
+        The line's, with a list at least.
+
+    Raises
+    ------
+    PublicationError
+        As `publish`, of lock and store.
+    """
+    with _alone(folder, folder):
+        _move_pointer(folder)
+
+
+@contextmanager
+def _alone(folder: Path, target: Path, step: Step = lambda name: None) -> Iterator[None]:
+    """Be the only writer of a line's folder, with what earlier ones left tidied up; say in words what prevents it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         flush_folder(folder.parent)
@@ -128,14 +161,7 @@ def publish(
             remove_debris(folder)
             _show_finished(folder)
             step("debris removed")
-            if replace is not None:
-                write.next_revision(read(folder, business_date), replace)
-            elif not target.exists():
-                write.first_revision()
-            elif not says(verify(target), contents, facts):
-                logger.warning("%s is already published with other content; it is kept as it was", target)
-            verify(target)
-            _move_pointer(folder, step)
+            yield
     except Timeout as error:
         raise PublicationError(
             f"{folder}: another process has been publishing for more than {LOCK_SECONDS:.0f} s, expected "
@@ -146,7 +172,6 @@ def publish(
             f"{target}: cannot be written ({error}), expected a writable folder with free space; the earlier "
             "lists are unchanged; repair the store and publish again"
         ) from error
-    return target
 
 
 def read(folder: Path, business_date: date) -> dict[str, Any]:
@@ -310,7 +335,7 @@ def _show_finished(folder: Path) -> None:
             logger.info("%s shows %s, whose writer was stopped before that", link, newest)
 
 
-def _move_pointer(folder: Path, step: Step) -> None:
+def _move_pointer(folder: Path, step: Step = lambda name: None) -> None:
     """Point ``latest`` to the newest published date, so that a back-dated list never moves it back."""
     pointer = folder / LATEST
     newest = published_dates(folder)[-1].isoformat()

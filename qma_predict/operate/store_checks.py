@@ -1,0 +1,203 @@
+"""Checks of what the home keeps. Everything is only looked at: nothing is made, migrated or locked for long."""
+
+import fcntl
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+
+from qma_predict.data.lake import Lake
+from qma_predict.errors import ModelError
+from qma_predict.home import MARK, Home, open_home
+from qma_predict.operate.check import Check, tried
+from qma_predict.operate.moved_store import strange_places
+from qma_predict.publish.lists import bundle
+from qma_predict.publish.lists.desk import VARIABLE, desk_url
+from qma_predict.publish.lists.published import receipt_of
+from qma_predict.publish.models import champion_log, kept_models
+
+VERIFIED = 31
+"""Newest lists whose every file is compared with its hash."""
+
+AHEAD = timedelta(minutes=5)
+"""How far clocks of two hosts may differ."""
+
+_RESTORE = "Restore it from a backup (qma restore)."
+
+
+def home_checks(home: Home, environment: Mapping[str, str]) -> Iterator[Check]:
+    """Checks of the home as a whole."""
+    if not (home.folder / MARK).is_file():
+        yield Check("home", "warning", f"{home.folder}: there is no home yet", "The first qma ingest makes it.")
+        return
+    opened = tried("home", lambda: Check("home", "ok", f"{open_home(home.folder).folder}: opens"))
+    yield opened
+    if opened.state == "ok":
+        yield tried("locks", lambda: locks(home))
+        yield tried("mlflow", lambda: mlflow(home))
+        yield tried("desk", lambda: desk(home, environment))
+
+
+def line_checks(home: Home, line: str, now: datetime) -> Iterator[Check]:
+    """Checks of what the home keeps of a line."""
+    if not (home.folder / MARK).is_file():
+        return
+    yield tried("lake", lambda: lake(home, line, now))
+    yield tried("lists", lambda: lists(home, line))
+    yield tried("models", lambda: models(home, line))
+    yield tried("champion", lambda: champion(home, line))
+    yield tried("clock", lambda: clock(home, line, now))
+
+
+def locks(home: Home) -> Check:
+    """Which locks are held now; they are only tried."""
+    files = [*home.folder.glob("locks/*.lock"), *home.folder.glob("published/*/.publish.lock")]
+    held = [str(file) for file in sorted(files) if _held(file)]
+    if not held:
+        return Check("locks", "ok", "nobody writes now")
+    return Check(
+        "locks",
+        "warning",
+        f"somebody writes now: {', '.join(held)}",
+        f"Nothing, if a run is under way. If none should be, find the process (fuser {held[0]}) and end it.",
+    )
+
+
+def _held(file: Path) -> bool:
+    with file.open("rb") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False  # closed, it is free again
+
+
+def mlflow(home: Home) -> Check:
+    """Whether MLflow's store is whole; nights do not need it."""
+    file = home.mlflow / "mlflow.db"
+    if not file.is_file():
+        return Check("mlflow", "warning", f"{file}: there is no store yet", "The first qma train makes it.")
+    try:
+        wrong = _quick_check(file)
+        strange = [] if wrong else strange_places(file, home.folder)
+    except sqlite3.Error as error:
+        wrong, strange = str(error), []
+    if wrong:
+        return Check("mlflow", "warning", f"{file}: {wrong}", f"Nights go on, trainings do not. {_RESTORE}")
+    if strange:
+        what = "Move a home by qma backup and qma restore, which lets MLflow find its files."
+        return Check("mlflow", "warning", f"{file}: keeps its files elsewhere, in {strange[0]}", what)
+    return Check("mlflow", "ok", f"{file}: opens, whole")
+
+
+def desk(home: Home, environment: Mapping[str, str]) -> Check:
+    """Whether the desk database can be read."""
+    from sqlalchemy import NullPool, create_engine, exc, inspect
+
+    url = desk_url(home, environment)
+    place = url.render_as_string()
+    if not environment.get(VARIABLE):
+        if not home.desk.is_file():
+            return Check("desk", "ok", f"{home.desk}: not there yet; the first list makes it")
+        try:
+            wrong = _quick_check(home.desk)
+        except sqlite3.Error as error:
+            wrong = str(error)
+        if wrong:
+            return Check("desk", "failed", f"{home.desk}: {wrong}", _RESTORE)
+        return Check("desk", "ok", f"{home.desk}: opens, whole")
+    try:
+        with create_engine(url, poolclass=NullPool).connect() as connection:
+            there = inspect(connection).has_table("lists")
+    except (exc.SQLAlchemyError, ModuleNotFoundError) as error:
+        why = type(error).__name__ if url.password else str(error)  # a driver may repeat the password
+        return Check("desk", "failed", f"{place}: cannot be reached: {why}", f"Check {VARIABLE} and the database.")
+    return Check("desk", "ok", f"{place}: opens, " + ("has lists" if there else "empty; the first list fills it"))
+
+
+def _quick_check(file: Path) -> str:
+    """What is wrong with an SQLite file, or nothing."""
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(1)")]
+    return "" if found == ["ok"] else f"damaged: {'; '.join(found)}"
+
+
+def lake(home: Home, line: str, now: datetime) -> Check:
+    """Whether the newest version of every table has all its files."""
+    folder = home.lake(line)
+    if not folder.is_dir():
+        return Check("lake", "warning", f"{folder}: nothing was taken in yet", f"Take it in: qma ingest {line}")
+    found = Lake(folder).at(now).versions
+    return Check("lake", "ok", f"{folder}: {len(found)} tables, all files there")
+
+
+def lists(home: Home, line: str) -> Check:
+    """Whether the newest lists are whole, and `latest` shows the newest."""
+    folder = home.published(line)
+    dates = bundle.published_dates(folder)
+    if not dates:
+        return Check("lists", "ok", f"{folder}: no list was published yet")
+    for day in dates[-VERIFIED:]:
+        bundle.read(folder, day)
+    latest = (folder / bundle.LATEST).resolve()
+    if latest != (folder / dates[-1].isoformat()).resolve():
+        what = f"Run the night again, which mends it: qma nightly {line} --date {dates[-1]}"
+        return Check("lists", "failed", f"{folder / bundle.LATEST}: shows {latest.name}, not {dates[-1]}", what)
+    whole = len(dates[-VERIFIED:])
+    return Check("lists", "ok", f"{folder}: {len(dates)}, to {dates[-1]}; the newest {whole} are whole")
+
+
+def models(home: Home, line: str) -> Check:
+    """Whether every kept model is what it was."""
+    kept = kept_models.versions(home, line)
+    if not kept:
+        return Check("models", "warning", f"{home.models(line)}: none is kept", f"Train one: qma train {line}")
+    damaged = []
+    for version in kept:
+        try:
+            kept_models.verify(home, kept_models.read(home, line, version))
+        except ModelError as error:
+            damaged.append(str(error))
+    if damaged:
+        return Check("models", "failed", "; ".join(damaged))
+    return Check("models", "ok", f"{home.models(line)}: {len(kept)}, each with its hashes")
+
+
+def champion(home: Home, line: str) -> Check:
+    """Whether there is a champion, and nobody rewrote the log of champions, also since lists quoted it."""
+    known = champion_log.entries(home, line)
+    entry = champion_log.reigning(known)
+    if entry is None:
+        return Check("champion", "warning", f"{home.champions(line)}: there is none", f"Train one: qma train {line}")
+    champion_log.model_of(home, line, entry)
+    hashes, folder = {one.sha256 for one in known}, home.published(line)
+    for day in bundle.published_dates(folder)[-VERIFIED:]:
+        quoted = bundle.read(folder, day)["facts"].get("provenance", {}).get("champion_log")
+        if quoted and quoted not in hashes:
+            found = f"{home.champions(line)}: lacks the entry {quoted[:12]}... that the list of {day} quotes"
+            return Check("champion", "failed", found, "Somebody rewrote the log. Restore it from a backup.")
+    found = f"v{entry.version} since {entry.at:%Y-%m-%d}; the log's {len(known)} entries are whole"
+    return Check("champion", "ok", found)
+
+
+def clock(home: Home, line: str, now: datetime) -> Check:
+    """Whether anything was written at a time that is still to come."""
+    moments: dict[str, datetime] = {}
+    if home.lake(line).is_dir():
+        books = Lake(home.lake(line))
+        for name in ("files", "problems"):
+            newest = books.read(name)["ingested_at"].max()
+            if not pd.isna(newest):
+                moments[f"the lake's {name}"] = newest.to_pydatetime()
+    folder = home.published(line)
+    for day in bundle.published_dates(folder)[-1:]:
+        if published := receipt_of(folder / day.isoformat()).get("published_at"):
+            moments[f"the list of {day}"] = datetime.fromisoformat(published)
+    later = [f"{what} is of {moment:%Y-%m-%d %H:%M} UTC" for what, moment in moments.items() if moment > now + AHEAD]
+    if later:
+        found = f"it is {now:%Y-%m-%d %H:%M} UTC by this machine's clock, and {' and '.join(later)}"
+        return Check("clock", "failed", found, "Set the clock (NTP). Until then, nights may know too little.")
+    return Check("clock", "ok", f"{now:%Y-%m-%d %H:%M} UTC, after all that was written")

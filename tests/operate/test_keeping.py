@@ -1,0 +1,59 @@
+import json
+import os
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.cli import app
+
+
+@pytest.fixture
+def qma(small, monkeypatch):
+    """Return a function that runs `qma --home HOME` with words."""
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.delenv("QMA_DESK", raising=False)
+
+    def run(*words, home=small.home.folder):
+        return CliRunner().invoke(app, ["--home", str(home), *map(str, words)])
+
+    return run
+
+
+def test_the_doctor_exits_with_one_if_a_check_failed(qma, small):
+    well = qma("doctor", small.folder)
+    assert (well.exit_code, " 0 failed" in well.stdout) == (0, True)
+    next(small.home.lake("tiny").glob("visits/*.parquet")).unlink()
+    ill = qma("doctor", small.folder, "--json")
+    assert ill.exit_code == 1
+    assert [check["name"] for check in json.loads(ill.stdout) if check["state"] == "failed"] == ["lake"]
+
+
+def test_status_tells_of_the_named_lines_or_of_all_under_models(qma, small, monkeypatch):
+    assert "tiny (Europe/Berlin)" in qma("status", small.folder).stdout
+    (small.folder.parent / "models").mkdir()
+    small.folder.rename(small.folder.parent / "models" / "tiny")
+    monkeypatch.chdir(small.folder.parent)
+    (row,) = json.loads(qma("status", "--json").stdout)
+    assert (row["line"], row["newest"]) == ("tiny", "2026-03-03")
+
+
+def test_a_home_is_backed_up_and_restored_in_two_commands(qma, small, tmp_path):
+    assert qma("backup", tmp_path / "home.tar").exit_code == 0
+    done = qma("restore", tmp_path / "home.tar", tmp_path / "new")
+    assert done.exit_code == 0
+    assert done.stdout.endswith(f"Next: qma --home {tmp_path / 'new'} doctor\n")
+    assert qma("doctor", small.folder, home=tmp_path / "new").exit_code == 0
+    again = qma("backup", tmp_path / "home.tar")
+    assert (again.exit_code, "exists already" in again.stderr) == (5, True)
+
+
+def test_tidy_only_tells_unless_it_is_to_apply(qma, small):
+    folder = small.home.lake("tiny") / ".spill"
+    folder.mkdir(exist_ok=True)
+    (folder / "left").write_text("x")
+    os.utime(folder / "left", (1.5e9, 1.5e9))
+    assert "would be removed" in qma("tidy", small.folder).stdout
+    assert (folder / "left").exists()
+    assert "1 of 0.0 MB removed" in qma("tidy", small.folder, "--days", "30", "--apply").stdout
+    assert not (folder / "left").exists()
+    assert qma("tidy", small.folder, "--days", "3").exit_code == 2

@@ -1,0 +1,91 @@
+import io
+import json
+import logging
+import threading
+from datetime import UTC, date, datetime
+
+import pytest
+
+from pipelines import logs
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before():
+    root = logging.getLogger()
+    before = list(root.handlers), {name: logging.getLogger(name).level for name in logs.OURS}
+    yield
+    root.handlers[:] = before[0]
+    for name, level in before[1].items():
+        logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture
+def stream():
+    return io.StringIO()
+
+
+def objects(stream):
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_each_message_is_one_json_object_with_the_line_and_the_date_it_is_about(stream):
+    logs.set_up(as_json=True, stream=stream)
+    ours = logging.getLogger("qma_predict.publish.night")
+    ours.info("before")
+    with logs.about(line="demo"):
+        with logs.about(business_date=date(2026, 3, 3)):
+            ours.warning("%d units\nof “all”", 3)
+        ours.info("after")
+    before, inside, after = objects(stream)
+    written = datetime.fromisoformat(inside.pop("time"))
+    assert written.utcoffset() == UTC.utcoffset(None)
+    assert inside == {
+        "level": "WARNING",
+        "logger": "qma_predict.publish.night",
+        "message": "3 units\nof “all”",
+        "line": "demo",
+        "business_date": "2026-03-03",
+    }
+    assert (before["line"], before["business_date"]) == (None, None)
+    assert (after["line"], after["business_date"]) == ("demo", None)
+
+
+def test_people_read_the_time_what_it_is_about_and_the_message(stream):
+    logs.set_up(as_json=False, stream=stream)
+    with logs.about(line="demo", business_date=date(2026, 3, 3)):
+        logging.getLogger("pipelines").info("ingest")
+        logging.getLogger("pipelines").warning("late")
+    logging.getLogger("pipelines").info("done")
+    assert [line[9:] for line in stream.getvalue().splitlines()] == [
+        "[demo 2026-03-03] ingest",
+        "[demo 2026-03-03] WARNING: late",
+        "done",
+    ]
+
+
+def test_an_exception_stays_within_its_object(stream):
+    logs.set_up(as_json=True, stream=stream)
+    try:
+        raise ValueError("odd")
+    except ValueError:
+        logging.getLogger("qma_predict").exception("not done")
+    (entry,) = objects(stream)
+    assert entry["message"] == "not done"
+    assert entry["exception"].endswith("ValueError: odd")
+
+
+def test_others_are_heard_from_warnings_on_and_setting_up_again_doubles_nothing(stream):
+    logs.set_up(as_json=True, stream=stream)
+    logs.set_up(as_json=True, stream=stream)
+    logging.getLogger("a_library").info("chatter")
+    logging.getLogger("a_library").warning("heard")
+    assert [entry["message"] for entry in objects(stream)] == ["heard"]
+
+
+def test_what_is_said_in_another_thread_is_about_nothing_of_this_one(stream):
+    logs.set_up(as_json=True, stream=stream)
+    with logs.about(line="demo"):
+        other = threading.Thread(target=lambda: logging.getLogger("pipelines").info("there"))
+        other.start()
+        other.join()
+    assert objects(stream)[0]["line"] is None

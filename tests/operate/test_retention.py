@@ -1,0 +1,165 @@
+import os
+import re
+from datetime import UTC, date, datetime, timedelta
+
+import pandas as pd
+import pytest
+from deltalake import DeltaTable
+from small_homes import FACTS, keep_model
+
+from qma_predict.data.lake import Lake
+from qma_predict.errors import LakeError, PublicationError
+from qma_predict.operate.retention import in_words, tidy
+from qma_predict.publish.lists import bundle
+from qma_predict.publish.models import champion_log, kept_models
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+KEEP = timedelta(days=30)
+
+
+def problem(lake, hour):
+    moment = pd.Timestamp("2026-03-03", tz="UTC") + pd.Timedelta(hours=hour)
+    lake.append("problems", pd.DataFrame({"table": "visits", "problem": f"away {hour}", "ingested_at": [moment]}))
+
+
+def pin(small, version, day=date(2026, 3, 4)):
+    facts = FACTS | {"lake_versions": {"problems": version}}
+    bundle.publish(small.home.published("tiny"), day, {"a.txt": b"a"}, facts=facts, receipt={})
+
+
+def grow_old(folder):
+    """As if everything in the folder had been written before 2020."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            os.utime(path, (1.5e9, 1.5e9))
+
+
+def problems(small, version=None):
+    return sorted(Lake(small.home.lake("tiny"))._delta("problems", version).to_pyarrow_table()["problem"].to_pylist())
+
+
+def test_what_lists_pin_stays_readable_after_the_table_was_compacted_and_tidied(small):
+    lake = Lake(small.home.lake("tiny"))
+    for hour in range(5):
+        problem(lake, hour)
+    pin(small, 2)
+    folder = small.home.lake("tiny") / "problems"
+    DeltaTable(str(folder)).optimize.compact()
+    (folder / "part-of-a-dead-writer.parquet").write_bytes(b"half")
+    grow_old(folder)
+    found = tidy(small.home, "tiny", KEEP, NOW)
+    assert {one.path.name for one in found} == {"part-of-a-dead-writer.parquet"}
+    assert tidy(small.home, "tiny", KEEP, NOW, apply=True) == found
+    assert not (folder / "part-of-a-dead-writer.parquet").exists()
+    assert tidy(small.home, "tiny", KEEP, NOW) == []
+    assert problems(small, 2) == ["away 0", "away 1", "away 2"]
+    assert problems(small) == [f"away {hour}" for hour in range(5)]
+    assert lake.at(NOW, {"problems": 2}).tables["problems"].count().execute() == 3
+
+
+def test_what_no_list_pins_is_removed_once_it_is_old(small):
+    lake = Lake(small.home.lake("tiny"))
+    for hour in range(5):
+        problem(lake, hour)
+    pin(small, 1)
+    folder = small.home.lake("tiny") / "problems"
+    DeltaTable(str(folder)).optimize.compact()
+    commit = max((folder / "_delta_log").glob("*.json"))
+    commit.write_text(re.sub(r'"deletionTimestamp":\d+', '"deletionTimestamp":1500000000000', commit.read_text()))
+    assert len(tidy(small.home, "tiny", KEEP, NOW)) == 3
+    found = tidy(small.home, "tiny", KEEP, NOW, apply=True)
+    assert len(found) == 3
+    assert all(one.bytes > 0 for one in found)
+    assert problems(small, 1) == ["away 0", "away 1"]
+    assert problems(small) == [f"away {hour}" for hour in range(5)]
+
+
+def test_pinned_versions_stay_readable_however_many_commits_and_days_follow(small):
+    lake = Lake(small.home.lake("tiny"))
+    for hour in range(99):
+        problem(lake, hour)
+    grow_old(small.home.lake("tiny") / "problems" / "_delta_log")
+    for hour in (99, 100):  # every hundredth commit, Delta would forget what is older than 30 days
+        problem(lake, hour)
+    assert len(problems(small, 3)) == 4
+    assert len(problems(small)) == 101
+
+
+def test_a_pinned_version_that_is_gone_is_told_and_nothing_is_removed(small):
+    lake = Lake(small.home.lake("tiny"))
+    problem(lake, 1)
+    pin(small, 7)
+    folder = small.home.lake("tiny") / "problems"
+    (folder / "orphan.parquet").write_bytes(b"half")
+    grow_old(folder)
+    for number in ("1", "2", "3"):
+        keep_model(small.home, number, NOW - timedelta(days=100))
+    with pytest.raises(LakeError, match="cannot be tidied"):
+        tidy(small.home, "tiny", KEEP, NOW, apply=True)
+    assert (folder / "orphan.parquet").exists()
+    assert kept_models.versions(small.home, "tiny") == ["1", "2", "3"]
+
+
+def append(small, version, event, days):
+    at = NOW - timedelta(days=days)
+    champion_log.append(small.home, "tiny", event, version, role="challenger", by="a test", why="it is one", at=at)
+
+
+def test_models_that_were_never_champion_and_made_no_list_are_removed_once_they_are_old(small):
+    for number in range(1, 7):
+        keep_model(small.home, str(number), NOW - timedelta(days=100))
+    append(small, "2", "promoted", 90)
+    append(small, "3", "refused", 80)
+    append(small, "4", "refused", 5)
+    append(small, "5", "awaiting approval", 70)
+    # v1 made the published lists; v6 is the newest
+    (old,) = tidy(small.home, "tiny", KEEP, NOW)
+    assert (old.path.name, old.why) == ("v3", "a model that was never champion and made no list")
+    assert kept_models.versions(small.home, "tiny") == ["1", "2", "3", "4", "5", "6"]
+    assert in_words([old], applied=False).splitlines()[-1].endswith("would be removed; qma tidy ... --apply removes it")
+    tidy(small.home, "tiny", KEEP, NOW, apply=True)
+    assert kept_models.versions(small.home, "tiny") == ["1", "2", "4", "5", "6"]
+    assert [path.name for path in small.home.models("tiny").iterdir() if path.name.startswith(".")] == []
+    assert tidy(small.home, "tiny", timedelta(days=365), NOW) == []
+
+
+def test_nothing_is_removed_where_nobody_knows_what_a_list_needs(small):
+    for number in ("1", "2", "3"):
+        keep_model(small.home, number, NOW - timedelta(days=100))
+    (small.home.published("tiny") / "2026-03-02" / "manifest.json").write_text("{}")
+    with pytest.raises(PublicationError, match="nobody knows what the list needs"):
+        tidy(small.home, "tiny", KEEP, NOW, apply=True)
+    assert kept_models.versions(small.home, "tiny") == ["1", "2", "3"]
+
+
+def test_replays_and_what_dead_processes_laid_aside_are_removed_once_they_are_old(small):
+    old, new = (small.home.folder / "replays" / "tiny" / name for name in ("old", "new"))
+    for folder in (old, new):
+        (folder / "published").mkdir(parents=True)
+        (folder / "published" / "list").write_text("list")
+    spilled = small.home.lake("tiny") / ".spill" / "left"
+    spilled.parent.mkdir(exist_ok=True)
+    spilled.write_text("left")
+    for path in (spilled, old / "published" / "list", old / "published", old, new, new / "published"):
+        os.utime(path, (1.5e9, 1.5e9))
+    now = datetime.now(UTC)  # these are told by when the disk says that they were changed
+    assert [one.path for one in tidy(small.home, "tiny", KEEP, now, apply=True)] == [old, spilled]
+    assert not old.exists()
+    assert not spilled.exists()
+    assert (new / "published" / "list").read_text() == "list"
+
+
+def test_pages_of_the_monitoring_are_removed_by_their_dates(small):
+    folder = small.home.folder / "monitoring" / "tiny"
+    folder.mkdir(parents=True)
+    for name in ("2026-05-01.html", "2026-05-02.html", "2026-05-03.html", "latest.html"):
+        (folder / name).write_text("page")
+    tidy(small.home, "tiny", KEEP, NOW, apply=True)
+    assert sorted(path.name for path in folder.iterdir()) == ["2026-05-02.html", "2026-05-03.html", "latest.html"]
+
+
+def test_a_week_is_always_kept_and_an_empty_home_has_nothing_to_remove(small, tmp_path):
+    with pytest.raises(ValueError, match="7 days at least"):
+        tidy(small.home, "tiny", timedelta(days=6), NOW)
+    assert tidy(small.home, "other", KEEP, NOW) == []
+    assert in_words([], applied=False) == "nothing to remove"
