@@ -72,7 +72,7 @@ def backfill_flow(line: str, home: str, first: date, last: date) -> Backfilled:
     return Backfilled(tuple(made), tuple(day for day in asked if day in published), tuple(failed))
 
 
-def in_words(done: Backfilled) -> str:
+def in_words_of(done: Backfilled) -> str:
     """What a backfill did, a line each; dates that follow each other are told together."""
     told = [f"{verb}: {_spans(days)}" for verb, days in (("made", done.made), ("there before", done.there)) if days]
     return "\n".join([*told, *(f"not made: {day}: {why}" for day, why in done.failed)])

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from prefect import flow
 
 from pipelines.steps import step
-from qma_predict.data.freshness import late
+from qma_predict.data.freshness import late, newest
 from qma_predict.data.ingest import Ingested, ingest
 from qma_predict.data.lake import Lake
 from qma_predict.home import open_home
@@ -70,16 +70,17 @@ def take_in_for(
         missing = (*problems, *what_is_late(line, home, as_of))
         if last or not missing:
             if missing:
-                log.warning("%s, %s: the list is made without: %s", definition.name, business_date, "; ".join(missing))
+                log.warning("the list is made without: %s", "; ".join(missing))
             return missing
-        log.info("%s, %s: waiting until %s UTC: %s", definition.name, business_date, f"{until:%H:%M}", missing[0])
+        log.info("waiting until %s UTC: %s", f"{until:%H:%M}", missing[0])
         sleep(PAUSE.total_seconds())
 
 
-def what_is_late(line: str, home: str, as_of: datetime) -> tuple[str, ...]:
+def what_is_late(line: str, home: str, as_of: datetime) -> list[str]:
     """Say of which tables less is there than usual at a moment [UTC]."""
     definition, place = load_line(line), open_home(home)
-    return late(Lake(place.lake(definition.name)).at(as_of), definition)
+    history = Lake(place.lake(definition.name)).at(as_of)
+    return late(history, definition, newest(history, definition))
 
 
 @flow(name="ingest")

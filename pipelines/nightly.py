@@ -37,8 +37,9 @@ def list_night(
     folder = place.published(definition.name)
     with place.writing(definition.name):
         if business_date in bundle.published_dates(folder) and replace is None:
+            bundle.finish(folder)
             bundle.verify(folder / business_date.isoformat())
-            log.info("%s, %s: published already, whole and unchanged", definition.name, business_date)
+            log.info("published already, whole and unchanged")
         else:
             _publish(definition, place, business_date, replace, retrospective)
         _record(definition, place, business_date)

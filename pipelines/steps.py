@@ -5,7 +5,10 @@ Started by hand without a server, the same function runs directly: Prefect would
 own, which takes longer than the work of a night (`benchmarks/prefect_cost.py` measures it).
 """
 
+import http.client
 import logging
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -21,6 +24,9 @@ log = logging.getLogger(__name__)
 
 RETRIES = 3
 WAIT_SECONDS = 10
+
+PATIENCE = 3.0
+"""How long a server may take to say that it is there [s]."""
 
 
 def step(function: Callable[P, T]) -> Callable[P, T]:
@@ -65,7 +71,22 @@ def _failed_outside(_task: Any, _run: Any, state: Any) -> bool:
 
 
 def run(flow: Flow[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a flow under the Prefect server that is set up, or directly where none is."""
-    if PREFECT_API_URL.value() is None:
+    """Run a flow under the Prefect server that is set up, or directly where none is, or where it does not answer."""
+    url = PREFECT_API_URL.value()
+    if url is None:
+        return flow.fn(*args, **kwargs)
+    if not answers(url):
+        log.warning("%s: the Prefect server does not answer, so that it is done without (PREFECT_API_URL)", url)
         return flow.fn(*args, **kwargs)
     return flow(*args, **kwargs)
+
+
+def answers(url: str) -> bool:
+    """Whether a Prefect server at this URL says that it is there, within three seconds."""
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=PATIENCE):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < 500  # one that asks who we are is there
+    except (OSError, ValueError, http.client.HTTPException):
+        return False

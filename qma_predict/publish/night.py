@@ -146,7 +146,7 @@ def make_night(
         moments=moments,
         simple_rule=not model.is_recipe,
     )
-    facts = _facts(scored, list_id, none_because)
+    facts = _facts(scored, list_id, none_because, provenance)
     ranked = ranked.assign(
         because=ranked["unit_id"].map(reasons["because"]), issues=ranked["unit_id"].map(issues_of(issues))
     )
@@ -218,7 +218,7 @@ def _issues(
     return with_places(issues, history, line), drawn, ""
 
 
-def _facts(scored: _Scored, list_id: str, no_issues_because: str) -> Facts:
+def _facts(scored: _Scored, list_id: str, no_issues_because: str, provenance: Provenance) -> Facts:
     history, line, model, ranked = scored.history, scored.line, scored.model, scored.ranked
     business_date, promises = scored.business_date, scored.earlier.promises
     listed = ranked.loc[ranked["listed"], "score"]
@@ -262,6 +262,9 @@ def _facts(scored: _Scored, list_id: str, no_issues_because: str) -> Facts:
         ahead=int((ranked.loc[ranked["listed"], "station"] != line.gate.name).sum()),
         ranking=model.ranking,
         no_issues_because=no_issues_because,
+        approved=provenance.approved,
+        next_training=provenance.next_training,
+        retrospective=provenance.retrospective,
     )
 
 

@@ -6,15 +6,14 @@ from datetime import datetime, timedelta
 import pandas as pd
 from scipy.stats import binom
 
+from qma_predict.data.freshness import late
 from qma_predict.data.lake import History
 from qma_predict.line import Line
 from qma_predict.publish.models.model import Model
 from qma_predict.publish.reaction import NOTHING, Reaction
 
 STALE = timedelta(hours=24)
-"""Data is called stale when nothing was recorded in a table of the process for so long before the night."""
-
-PROCESS_TABLES = ("visits", "readings")
+"""What could not be read so long before the night is told with it."""
 
 MISSING = 0.5
 """A feature is missing tonight if so much more of it is missing than among the good units of the training."""
@@ -70,7 +69,7 @@ def state_of(
     if not model.is_recipe:
         alone = "" if reaction.without_model else "no model was shown to be better than the simple rule: "
         reasons.append(f"{alone}{model.finding}")
-    reasons += [*_stale(history, fresh), *_problems(history), *_missing(X, siblings)]
+    reasons += [*late(history, line, fresh), *_problems(history), *_missing(X, siblings)]
     reasons += reaction.reasons
     if not (reaction.ranking or reaction.moved):
         reasons += _broken(promises)
@@ -113,19 +112,6 @@ def _categories(siblings: pd.DataFrame) -> list[str]:
     """Texts whose values come again, such as machines and products; not those that are new with each lot or unit."""
     texts = siblings.columns.difference(siblings.select_dtypes("number").columns)
     return [name for name in texts if 0 < siblings[name].nunique() <= max(len(siblings) / 10, 1)]
-
-
-def _stale(history: History, fresh: Mapping[str, datetime | None]) -> list[str]:
-    reasons = []
-    for table in PROCESS_TABLES:
-        if table not in fresh:
-            continue  # the line has no such source
-        newest = fresh[table]
-        if newest is None:
-            reasons.append(f"no {table} are known")
-        elif history.as_of - newest > STALE:
-            reasons.append(f"no {table} were recorded in the {STALE.total_seconds() / 3600:.0f} hours before the list")
-    return reasons
 
 
 def _problems(history: History) -> list[str]:

@@ -29,11 +29,12 @@ from qma_predict.publish.pages.words import counted, day_words, nights_words
 PAGE = "risk_list.html"
 MOST_ISSUES = 10
 MOST_REASONS = 5
+MOST_DAYS = 7
 LOCK_SECONDS = 60.0
 """How long a sender waits for another one of the same list [s]."""
 
 
-def tell(home: Home, line: Line, manifest: Mapping[str, Any]) -> Delivery:
+def tell(home: Home, line: Line, manifest: Mapping[str, Any], missed: Sequence[date] = ()) -> Delivery:
     """Send the digest of a published list to those of `line.messages.to` who have not had it.
 
     Parameters
@@ -42,6 +43,8 @@ def tell(home: Home, line: Line, manifest: Mapping[str, Any]) -> Delivery:
     line : Line
     manifest : mapping
         Of the published bundle, as `bundle.verify` and `bundle.read` return it.
+    missed : sequence of date
+        Business dates before it that were due and have no list.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def tell(home: Home, line: Line, manifest: Mapping[str, Any]) -> Delivery:
         return Delivery()
     mark = home.folder / "messages" / line.name / f"{manifest['business_date']}-r{manifest['revision']}.json"
     try:
-        title, body = digest(manifest, where=where(home, line, manifest))
+        title, body = digest(manifest, where=where(home, line, manifest), missed=missed)
         mark.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(mark.with_suffix(".lock"), timeout=LOCK_SECONDS):
             return _send_once(mark, line.messages.to, title, body)
@@ -69,7 +72,7 @@ def where(home: Home, line: Line, manifest: Mapping[str, Any]) -> str:
     return link + path if link.endswith(("/", "\\", "=")) else f"{link}/{path}"
 
 
-def digest(manifest: Mapping[str, Any], *, where: str) -> tuple[str, str]:
+def digest(manifest: Mapping[str, Any], *, where: str, missed: Sequence[date] = ()) -> tuple[str, str]:
     """Return a list in a few lines of plain text, as title and body.
 
     Parameters
@@ -80,6 +83,8 @@ def digest(manifest: Mapping[str, Any], *, where: str) -> tuple[str, str]:
         list, newest first, as `last_words` reads them).
     where : str
         Address or path of the page.
+    missed : sequence of date
+        Business dates before it that were due and have no list.
 
     Raises
     ------
@@ -96,6 +101,7 @@ def digest(manifest: Mapping[str, Any], *, where: str) -> tuple[str, str]:
         f"Risk list {name}, valid until {facts.moments.words(facts.valid_until)} ({facts.timezone})",
         *([f"Replaces the list published before: {harmless(manifest['reason'])}"] if revision > 1 else []),
         _points(f"State: {state_words(facts)}", facts.state_reasons, MOST_REASONS),
+        *([f"No list was made for {_days(missed)}"] if missed else []),
         f"To check: {listed:,} of {counted(given['candidates'], 'candidate')}",
         _expected(facts),
         _issues(given.get("issues", ())),
@@ -107,14 +113,22 @@ def digest(manifest: Mapping[str, Any], *, where: str) -> tuple[str, str]:
 
 
 def _facts(given: Mapping[str, Any]) -> Facts:
-    names = {field.name for field in fields(Facts)}
+    said = {name: given[name] for name in (field.name for field in fields(Facts)) if name in given}
+    if isinstance(said.get("model"), Mapping):  # a manifest has all that is known of the model under this name
+        said["model"] = said["model"]["contestant"]
     try:
-        return TypeAdapter(Facts).validate_python({name: value for name, value in given.items() if name in names})
+        return TypeAdapter(Facts).validate_python(said)
     except ValidationError as error:
         raise PublicationError(
             f"list {given.get('list_id')}: its facts cannot be told ({error.error_count()} of them are missing or of "
             "another kind), expected a list of this version of the program"
         ) from error
+
+
+def _days(days: Sequence[date]) -> str:
+    """Dates in words; of many, the newest."""
+    told = ", ".join(f"{day_words(day)} {day.year}" for day in days[-MOST_DAYS:])
+    return told if len(days) <= MOST_DAYS else f"{counted(len(days), 'business date')}, the last of them {told}"
 
 
 def _points(head: str, points: Sequence[str], most: int) -> str:

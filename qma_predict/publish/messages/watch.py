@@ -22,7 +22,7 @@ class Watch:
     Attributes
     ----------
     business_date : date
-        Of the newest list that can be made.
+        Of the newest list that is due by the line's schedule.
     words : str
         What was seen, for a person.
     missing : str
@@ -35,7 +35,7 @@ class Watch:
 
 
 def look(home: Home, line: Line, now: datetime) -> Watch:
-    """Look whether the list of the current business date is there and whole, once its promised time has come.
+    """Look whether the newest list that is due is there and whole, once its promised time has come.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def look(home: Home, line: Line, now: datetime) -> Watch:
     now : datetime
         Aware; from `line.promised_by` of the business date on, the list is due.
     """
-    day = line.current_business_date(now)
+    day = line.newest_due(now)
     moments, promised = Moments(line.timezone, day, line.as_of(day)), line.promised_by(day)
     due = f"promised by {moments.words(promised)} ({line.timezone})"
     name = f"line {line.name}, {moments.day(day)}"
