@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipelines.ingest import ingest_flow
+from pipelines.monitor import monitor_flow
 from pipelines.nightly import nightly_flow
 from pipelines.steps import run
 from pipelines.train import learn
@@ -42,6 +43,7 @@ class Demo:
     performance: pd.DataFrame
     capacity: int
     home: Path
+    monitoring: Path
     newest: Path
 
 
@@ -65,7 +67,8 @@ def demo(home: str, *, days: int = 120, units_per_day: int = 600, nights: int = 
     truth = pd.read_parquet(plant / "truth" / "units.parquet").set_index("unit_id")
     performance = _performance(place, line, training, dates, truth)
     newest = place.published(LINE) / "latest" / "risk_list.html"
-    return Demo(ingested, model, dates, performance, line.list.capacity, place.folder, newest)
+    monitoring = run(monitor_flow, LINE, home, dates[-1])
+    return Demo(ingested, model, dates, performance, line.list.capacity, place.folder, monitoring, newest)
 
 
 def _clean_home(folder: str) -> Home:

@@ -14,6 +14,8 @@ VARIABLE = "QMA_LOG"
 
 OURS = ("qma_predict", "pipelines")
 
+_in_use: list[logging.Handler] = []
+
 _about: ContextVar[dict[str, str]] = ContextVar("qma_log_about", default={})  # noqa: B039  # never changed in place
 
 
@@ -38,7 +40,7 @@ def about(*, line: str | None = None, business_date: date | None = None) -> Iter
 def set_up(*, as_json: bool, stream: IO[str] | None = None) -> None:
     """Log our messages from INFO on, and those of others from WARNING on, in one form.
 
-    Called again, it takes the place of the time before. Other handlers, as Prefect's, stay.
+    Called again, it takes the place of the time before. Other handlers stay, but for Prefect's of the same messages.
 
     Parameters
     ----------
@@ -50,12 +52,18 @@ def set_up(*, as_json: bool, stream: IO[str] | None = None) -> None:
     """
     handler = _Handler(stream or sys.stderr)
     handler.setFormatter(_Json() if as_json else _Words(datefmt="%H:%M:%S"))
-    root = logging.getLogger()
-    for before in [one for one in root.handlers if isinstance(one, _Handler)]:
-        root.removeHandler(before)
-    root.addHandler(handler)
+    _in_use[:] = [handler]
+    take_back()
     for name in OURS:
         logging.getLogger(name).setLevel(logging.INFO)
+
+
+def take_back() -> None:
+    """Log in the form that was set up, if one was: Prefect puts its own in its place when it is imported."""
+    if _in_use:
+        root = logging.getLogger()
+        theirs = [one for one in root.handlers if not isinstance(one, _Handler)]
+        root.handlers[:] = [one for one in theirs if not type(one).__module__.startswith("prefect.")] + _in_use
 
 
 class _Handler(logging.StreamHandler):

@@ -144,6 +144,7 @@ def of_demo(done: "Demo") -> str:
             "Against the true state of each unit on its first night, listing as many units a night:",
             *table,
             f"Compare runs: .venv/bin/mlflow ui --backend-store-uri sqlite:///{done.home}/mlflow/mlflow.db",
+            f"How data, features, defect rate and lists are doing: {done.monitoring}",
             f"The newest list: {done.newest}",
         ]
     )

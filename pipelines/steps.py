@@ -17,10 +17,14 @@ from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_API_URL
 from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_attempt, wait_fixed
 
+from pipelines import logs
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+logs.take_back()  # prefect was imported above
 
 RETRIES = 3
 WAIT_SECONDS = 10

@@ -12,6 +12,9 @@ from qma_predict.errors import PublicationError, SourceError
 feedback = typer.Typer(help="What comes back from those who checked.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(feedback, name="feedback")
 
+FIRST = Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First business date, YYYY-MM-DD.")]
+LAST = Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last business date, YYYY-MM-DD.")]
+
 
 @app.command(epilog="Example: qma nightly demo --date 2025-12-30")
 def nightly(
@@ -41,8 +44,8 @@ def nightly(
 def backfill(
     context: typer.Context,
     line: LINE,
-    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First business date, YYYY-MM-DD.")],
-    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last business date, YYYY-MM-DD.")],
+    first: FIRST,
+    last: LAST,
 ) -> None:
     """Publish the lists of past business dates that have none, marked as made in retrospect. Nobody is told."""
     with in_words():
@@ -59,8 +62,8 @@ def backfill(
 def replay(
     context: typer.Context,
     line: LINE,
-    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First business date, YYYY-MM-DD.")],
-    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last business date, YYYY-MM-DD.")],
+    first: FIRST,
+    last: LAST,
     out: Annotated[Path | None, typer.Option(help="Folder for it; by default below the home, in replays.")] = None,
 ) -> None:
     """Show the lists people would have got, with only what was known each night, and judge them by what came out.

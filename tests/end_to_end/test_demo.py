@@ -39,6 +39,7 @@ def checked(done: demo.Demo, folder: Path, *, nights: int) -> None:
     told = report.of_demo(done)
     assert str(done.newest) in told
     assert done.newest.exists()
+    assert done.monitoring.exists()
     assert set(done.performance.index) == {"boosted_trees", "oracle", *BASELINES}
     oracle = done.performance.loc["oracle", "average_precision"]
     assert (done.performance["average_precision"] <= oracle).all()

@@ -1,6 +1,8 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 import threading
 from datetime import UTC, date, datetime
 
@@ -12,8 +14,12 @@ from pipelines import logs
 @pytest.fixture(autouse=True)
 def _logging_as_before():
     root = logging.getLogger()
-    before = list(root.handlers), {name: logging.getLogger(name).level for name in logs.OURS}
+    in_use, before = (
+        list(logs._in_use),
+        (list(root.handlers), {name: logging.getLogger(name).level for name in logs.OURS}),
+    )
     yield
+    logs._in_use[:] = in_use
     root.handlers[:] = before[0]
     for name, level in before[1].items():
         logging.getLogger(name).setLevel(level)
@@ -89,3 +95,12 @@ def test_what_is_said_in_another_thread_is_about_nothing_of_this_one(stream):
         other.start()
         other.join()
     assert objects(stream)[0]["line"] is None
+
+
+def test_importing_prefect_changes_neither_the_form_of_the_log_nor_how_often_a_message_comes():
+    script = (
+        "import logging; from pipelines import logs; logs.set_up(as_json=True); import pipelines.nightly; "
+        "logging.getLogger('pipelines.nightly').info('once')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["once"]
