@@ -177,7 +177,7 @@ def test_a_duplicate_is_counted_and_taken_once(plant):
     file.write_bytes(edited(MORNING, f"{MORNING}\n{MORNING}")(file.read_bytes()))
     done = plant.run("ingest")
     assert done.exit_code == 0
-    assert done.output.splitlines()[2].split() == ["readings", "1", "7", "6", "1", "0"]
+    assert done.stdout.splitlines()[2].split() == ["readings", "1", "7", "6", "1", "0"]
     checked_lake(plant)
 
 
@@ -186,7 +186,7 @@ def test_a_header_alone_is_a_file_without_rows(plant):
     file.write_text(file.read_text().split("\n")[0])
     done = plant.run("ingest")
     assert done.exit_code == 0
-    assert done.output.splitlines()[2].split() == ["readings", "1", "0", "0", "0", "0"]
+    assert done.stdout.splitlines()[2].split() == ["readings", "1", "0", "0", "0", "0"]
     checked_lake(plant)
 
 
@@ -372,7 +372,7 @@ def test_once_there_are_defects_there_is_a_champion_and_a_list_even_for_a_night_
     write(plant.data, 300)  # the results of the units that are known contradict those before
     done = plant.run("ingest")
     assert done.exit_code == 0
-    assert done.output.splitlines()[3].split() == ["inspections", "1", "300", "120", "160", "20"]
+    assert done.stdout.splitlines()[3].split() == ["inspections", "1", "300", "120", "160", "20"]
     checked_lake(plant)
     done = plant.run("train", "--date", "2025-05-26")
     assert done.exit_code == 0, done.output

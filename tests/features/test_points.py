@@ -147,9 +147,9 @@ def test_the_night_is_the_first_business_date_that_knows_the_point(make_history,
         (time(5), "2026-03-28 04:00", date(2026, 3, 28)),
         (time(5), "2026-03-29 03:00", date(2026, 3, 29)),
         (time(5), "2026-03-29 03:00:00.000001", date(2026, 3, 30)),
-        # 02:30 does not exist that day: the list is made at 01:30 UTC
-        (time(2, 30), "2026-03-29 01:30", date(2026, 3, 29)),
-        (time(2, 30), "2026-03-29 01:30:00.000001", date(2026, 3, 30)),
+        # 02:30 does not exist that day: the list is made when the clock changes, at 01:00 UTC
+        (time(2, 30), "2026-03-29 01:00", date(2026, 3, 29)),
+        (time(2, 30), "2026-03-29 01:00:00.000001", date(2026, 3, 30)),
         # 25 October 2026: 03:00 becomes 02:00
         (time(5), "2026-10-25 04:00", date(2026, 10, 25)),
         (time(5), "2026-10-25 04:00:00.000001", date(2026, 10, 26)),

@@ -170,10 +170,13 @@ def test_the_same_training_has_the_same_card_to_the_byte(plant):
 
 def test_a_home_keeps_a_card_a_version_and_says_where_one_is_missing(tmp_path):
     home = open_home(tmp_path / "home")
-    kept_cards.keep(home, "tiny", "1", "first\n")
-    kept_cards.keep(home, "tiny", "2", "Größe\n")
+    for version, text in (("1", "first\n"), ("2", "Größe\n")):
+        home.card("tiny", version).parent.mkdir(parents=True)
+        home.card("tiny", version).write_text(text, encoding="utf-8")
     assert [kept_cards.read(home, "tiny", version) for version in "12"] == ["first\n", "Größe\n"]
-    with pytest.raises(ModelError, match=r"cards/tiny/v3.md: the card of tiny v3 cannot be read: .*qma train tiny"):
+    with pytest.raises(
+        ModelError, match=r"models/tiny/v3/card.md: the card of tiny v3 cannot be read: .*qma train tiny"
+    ):
         kept_cards.read(home, "tiny", "3")
 
 
