@@ -8,7 +8,7 @@ from prefect import flow
 
 from pipelines.ingest import now_utc
 from pipelines.logs import about
-from pipelines.nightly import list_night
+from pipelines.nightly import list_night, record
 from pipelines.steps import step
 from qma_predict.errors import PublicationError, QmaError
 from qma_predict.home import open_home
@@ -64,6 +64,7 @@ def backfill_flow(line: str, home: str, first: date, last: date) -> Backfilled:
         with about(line=definition.name, business_date=day):
             try:
                 step(list_night)(line, home, day, retrospective=True)
+                step(record)(line, home, day)
             except QmaError as error:
                 log.warning("no list: %s", error)
                 failed.append((day, str(error)))

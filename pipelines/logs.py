@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +57,11 @@ def set_up(*, as_json: bool, stream: IO[str] | None = None) -> None:
     take_back()
     for name in OURS:
         logging.getLogger(name).setLevel(logging.INFO)
+
+
+def set_up_as_asked() -> None:
+    """Log in the form that the environment asks for (`VARIABLE`): lines for people where it says nothing."""
+    set_up(as_json=os.environ.get(VARIABLE, "").lower() == "json")
 
 
 def take_back() -> None:

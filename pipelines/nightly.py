@@ -42,19 +42,19 @@ def list_night(
             log.info("published already, whole and unchanged")
         else:
             _publish(definition, place, business_date, replace, retrospective)
-        _record(definition, place, business_date)
     return folder / business_date.isoformat()
 
 
 def _publish(line: Line, home: Home, business_date: date, replace: str | None, retrospective: bool) -> None:
     history = Lake(home.lake(line.name)).at(line.as_of(business_date))
+    champion = load_champion(home, line, line.as_of(business_date), retrospective=retrospective)
     publish_night(
         history,
         line,
         business_date,
         folder=home.published(line.name),
-        champion=load_champion(home, line, line.as_of(business_date), retrospective=retrospective),
-        under=provenance(home, line, history, retrospective=retrospective),
+        champion=champion,
+        under=provenance(home, line, history, champion.model, retrospective=retrospective),
         replace=replace,
     )
 
@@ -75,14 +75,23 @@ def publish_night(
     bundle.publish(folder, business_date, night.contents, facts=night.facts, receipt=receipt, replace=replace)
 
 
-def _record(line: Line, home: Home, business_date: date) -> None:
-    """Write what is published into the desk database, also what an earlier run did not come to."""
-    engine, folder = desk.open_desk(home, os.environ), home.published(line.name)
-    desk.record_lists(engine, line.name, folder)
-    told = pd.DataFrame(bundle.read(folder, business_date)["facts"]["promises"])
-    if len(told):
-        told = told.assign(business_date=[date.fromisoformat(day) for day in told["business_date"]])
-        desk.record_promises(engine, line.name, line.as_of(business_date), told)
+def record(line: str, home: str, business_date: date) -> None:
+    """Write what is published into the desk database, also what an earlier run did not come to.
+
+    Raises
+    ------
+    HomeError
+        If the database is away; the list stands, and the next run writes what is missing.
+    """
+    definition, place = load_line(line), open_home(home)
+    folder = place.published(definition.name)
+    with place.writing(definition.name):
+        engine = desk.open_desk(place, os.environ)
+        desk.record_lists(engine, definition.name, folder)
+        told = pd.DataFrame(bundle.read(folder, business_date)["facts"]["promises"])
+        if len(told):
+            told = told.assign(business_date=[date.fromisoformat(day) for day in told["business_date"]])
+            desk.record_promises(engine, definition.name, definition.as_of(business_date), told)
 
 
 def tell(line: str, home: str, business_date: date) -> None:
@@ -136,6 +145,7 @@ def make_list(
         folder = step(list_night)(line, home, business_date, replace, retrospective=over)
         if not over:
             step(tell)(line, home, business_date)
+        step(record)(line, home, business_date)  # last: people are told whatever becomes of the database
         return folder
 
 

@@ -211,11 +211,15 @@ def _model_of(replay: _Replay, facts: Mapping[str, Any]) -> Model:
 
 
 def _challenger(replay: _Replay, day: date, facts: Mapping[str, Any]) -> tuple[Model, Predict] | None:
-    """What was scored unseen on a night that was really run."""
+    """What was scored unseen on a night that was really run; that it is not there any more is no matter of the list."""
     if read_shadow(replay.real / day.isoformat())["challenger"].isna().all():
         return None
-    model = champion_log.shadow(replay.home, replay.line.name, facts["provenance"]["champion_log"])
-    return None if model is None else (model, kept_models.load(replay.home, model))
+    try:
+        model = champion_log.shadow(replay.home, replay.line.name, facts["provenance"]["champion_log"])
+        return None if model is None else (model, kept_models.load(replay.home, model))
+    except ModelError as error:
+        log.warning("no shadow list: %s", error)
+        return None
 
 
 def _by_the_calendar(replay: _Replay, day: date) -> _Had:
@@ -228,7 +232,7 @@ def _by_the_calendar(replay: _Replay, day: date) -> _Had:
         log.info("training as of %s UTC", f"{at:%Y-%m-%d %H:%M}")
         _train(replay, at)
     history, champion = replay.at(moment), load_champion(place, line, moment, retrospective=True)
-    return _Had(history, champion, provenance(place, line, history), moments[-1])
+    return _Had(history, champion, provenance(place, line, history, champion.model), moments[-1])
 
 
 def _trainings(replay: _Replay, day: date) -> Iterator[datetime]:

@@ -14,9 +14,10 @@ from prefect.context import FlowRunContext
 
 from pipelines.ingest import now_utc
 from pipelines.logs import about
-from pipelines.nightly import make_list
+from pipelines.nightly import list_night, make_list, record
+from pipelines.steps import step
 from pipelines.watch import watch
-from qma_predict.errors import NoList, QmaError
+from qma_predict.errors import NoList
 from qma_predict.home import Home, open_home
 from qma_predict.line import Line, load_line
 from qma_predict.line.operation import every_day_at, firings
@@ -110,10 +111,11 @@ def make_due(
             sleep(soon.total_seconds())
         found = due(definition, bundle.published_dates(place.published(definition.name)), clock())
         for day in found.earlier:
-            try:
-                make_list(line, home, day, clock=clock, sleep=sleep)
-            except QmaError as error:
-                log.warning("%s: no list in retrospect: %s", day, error)
+            try:  # ingests nothing: what tonight's list has to see must not count as first seen now
+                step(list_night)(line, home, day, retrospective=True)
+                step(record)(line, home, day)
+            except Exception:  # whatever an old night raises, tonight's list matters more
+                log.exception("%s: no list in retrospect", day)
         return make_list(line, home, found.business_date, clock=clock, sleep=sleep)
 
 

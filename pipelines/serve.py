@@ -3,7 +3,7 @@
 A Prefect server (its own, unless PREFECT_API_URL names another one) and a runner are children of this process, which
 starts them again when they end. Beside them it looks itself: a list that is due for longer than `GRACE`, is not
 published and that nobody makes, is made in a child that does not use Prefect; so is a list whose run was killed. What
-else falls due while the server does not answer is started in the same way. That two start the same night is harmless:
+else falls due while the server does not answer or no runner runs is started in the same way. That two start the same night is harmless:
 one run a line at a time, one list a date.
 
 Prefect's own limit of one run a deployment is not used: where its holder is killed the slot stays taken, and every
@@ -89,13 +89,12 @@ def serve(
         runner = Child("the runner", served.flows, (folders, str(place.folder), url, every, bool(children)))
         try:
             while not end.wait(1.0):
-                try:
+                with _tried_again():
                     _look_after(children, runner, url)
-                    if guards[0].last + look <= time.monotonic():
-                        for guard in guards:
-                            guard.look(url)
-                except OSError as error:  # no memory, a disk that is away: it may come back
-                    log.warning("%s", error)
+                if guards[0].last + look <= time.monotonic():
+                    works = _works(runner, url)
+                    for guard in guards:
+                        guard.look(works)
         finally:
             for child in (runner, *(child for guard in guards for child in guard.children.values())):
                 child.end()
@@ -106,6 +105,20 @@ def _look_after(servers: list["Child"], runner: "Child", url: str) -> None:
         server.keep()
     if runner.alive or (runner.may_start and answers(url)):
         runner.keep()
+
+
+def _works(runner: "Child", url: str) -> bool:
+    """Whether Prefect starts what falls due: its server answers, and the runner asks it."""
+    return runner.alive and answers(url)
+
+
+@contextmanager
+def _tried_again() -> Iterator[None]:
+    """Log what the outside does: no memory, a disk that is away, a lock of another user. The next look tries again."""
+    try:
+        yield
+    except OSError as error:
+        log.warning("%s", error)
 
 
 @dataclass
@@ -184,13 +197,15 @@ class Guard:
         """Of the line.toml, whatever the working directory."""
         return str(Path(self.line.file).resolve().parent)
 
-    def look(self, url: str) -> None:
-        """Look once, and start what has to be started."""
+    def look(self, works: bool) -> None:
+        """Look once, and start what has to be started; `works` says whether Prefect starts what falls due."""
         now, before = now_utc(), self.looked
         self.last, self.looked = time.monotonic(), now
         with about(line=self.line.name):
-            self._see_to_the_list(now)
-            self._see_to_the_rest(before, now, url)
+            with _tried_again():
+                self._see_to_the_list(now)
+            if not works:
+                self._see_to_the_rest(before, now)
 
     def _see_to_the_list(self, now: datetime) -> None:
         day = unmade(self.line, self.home, now)
@@ -203,12 +218,13 @@ class Guard:
             log.warning("the list of %s is due and nobody makes it: it is made without Prefect", day)
             child.start()
 
-    def _see_to_the_rest(self, before: datetime, now: datetime, url: str) -> None:
+    def _see_to_the_rest(self, before: datetime, now: datetime) -> None:
         for name, cron in timetable(self.line).items():
             child, fires = self.children[name], next(firings(cron, self.line.timezone, before)) <= now
-            if name != "nightly run" and fires and not child.alive and not answers(url):
-                log.warning("Prefect does not answer: %s is started without", name)
-                child.start()
+            if name != "nightly run" and fires and not child.alive:
+                log.warning("Prefect's server does not answer or its runner has ended: %s is started without", name)
+                with _tried_again():  # the others start nevertheless
+                    child.start()
 
 
 def unmade(line: Line, home: Home, now: datetime) -> date | None:

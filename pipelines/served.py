@@ -9,6 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pipelines import logs
+from qma_predict.errors import LineError, QmaError
+from qma_predict.line import Line, load_line
+
+log = logging.getLogger(__name__)
+
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
 
@@ -29,16 +35,16 @@ def flows(lines: list[str], home: str, url: str, every: timedelta | None, our_ow
     os.environ |= {"PREFECT_API_URL": url, "PREFECT_LOGGING_EXTRA_LOGGERS": "qma_predict,pipelines"}
     if our_own:
         os.environ["PREFECT_HOME"] = str(Path(home) / "prefect")
+    logs.set_up_as_asked()
+    usable = that_load(lines)
     from prefect import serve
     from prefect.flows import EntrypointType
     from prefect.schedules import Cron, Interval
 
     from pipelines.scheduled import FLOWS, timetable
-    from qma_predict.line import load_line
 
     deployments: list[Any] = []  # typed by Prefect as if they were made by a coroutine
-    for folder in lines:
-        line = load_line(folder)
+    for folder, line in usable.items():
         for name, cron in timetable(line).items():
             by_clock = Cron(cron, timezone=line.timezone)
             deployments.append(
@@ -56,19 +62,31 @@ def flows(lines: list[str], home: str, url: str, every: timedelta | None, our_ow
     )
 
 
+def that_load(folders: list[str]) -> dict[str, Line]:
+    """Lines by their folders, without those whose line.toml cannot be used any more; end where none can."""
+    usable = {}
+    for folder in folders:
+        try:
+            usable[folder] = load_line(folder)
+        except (LineError, OSError) as error:
+            log.error("%s: its flows are left out until the runner starts again: %s", folder, error)
+    if not usable:
+        log.error("no line can be used, so that the runner ends")
+        sys.exit(LineError.exit_code)
+    return usable
+
+
 def directly(name: str, line: str, home: str) -> None:
     """Run a flow of a line's timetable without Prefect."""
     _die_with_parent()
     os.environ.pop("PREFECT_API_URL", None)
-    from pipelines import logs
     from pipelines.scheduled import FLOWS
-    from qma_predict.errors import QmaError
 
-    logs.set_up(as_json=os.environ.get(logs.VARIABLE) == "json")
+    logs.set_up_as_asked()
     try:
         FLOWS[name].fn(line, home)
     except QmaError as error:
-        logging.getLogger(__name__).error("%s: %s", type(error).__name__, error)
+        log.error("%s: %s", type(error).__name__, error)
         sys.exit(error.exit_code)
 
 

@@ -5,15 +5,20 @@ Started by hand without a server, the same function runs directly: Prefect would
 own, which takes longer than the work of a night (`benchmarks/prefect_cost.py` measures it).
 """
 
+import copy
+import functools
 import http.client
 import logging
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar
 
+import httpx
 from prefect import Flow, task
 from prefect.context import FlowRunContext
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_attempt, wait_fixed
 
@@ -21,6 +26,9 @@ from pipelines import logs
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_REFUSALS = (httpx.HTTPError, ObjectNotFound, RuntimeError, ValueError)
+"""What Prefect raises where its server cannot be used: errors of HTTP, another version, an answer that is no JSON."""
 
 log = logging.getLogger(__name__)
 
@@ -75,14 +83,50 @@ def _failed_outside(_task: Any, _run: Any, state: Any) -> bool:
 
 
 def run(flow: Flow[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a flow under the Prefect server that is set up, or directly where none is, or where it does not answer."""
+    """Run a flow under the Prefect server that is set up, or directly where none is, or where it cannot be used.
+
+    The flow's work is done once: if Prefect fails after it has begun, what it returned or raised counts.
+    """
     url = PREFECT_API_URL.value()
     if url is None:
         return flow.fn(*args, **kwargs)
     if not answers(url):
         log.warning("%s: the Prefect server does not answer, so that it is done without (PREFECT_API_URL)", url)
         return flow.fn(*args, **kwargs)
-    return flow(*args, **kwargs)
+    watched, work = _watched(flow)
+    try:
+        return watched(*args, **kwargs)
+    except _REFUSALS as error:
+        if work.done():
+            if error is not work.exception():
+                log.warning("%s: the Prefect server does not know how the run ended: %s", url, error)
+            return work.result()
+        if _interrupted(error):
+            raise
+        log.warning("%s: the Prefect server cannot be used, so that it is done without: %s", url, error)
+    return flow.fn(*args, **kwargs)
+
+
+def _watched(flow: Flow[P, T]) -> tuple[Flow[P, T], "Future[T]"]:
+    """Return the flow, and what becomes of its own work, whatever Prefect does around it."""
+    work: Future[T] = Future()
+
+    @functools.wraps(flow.fn)
+    def done(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            work.set_result(flow.fn(*args, **kwargs))
+        except BaseException as error:
+            work.set_exception(error)
+        return work.result()
+
+    watched = copy.copy(flow)
+    watched.fn = done
+    return watched, work
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether somebody ended the run, and Prefect failed to tell its server."""
+    return error is not None and (not isinstance(error, Exception) or _interrupted(error.__context__))
 
 
 def answers(url: str) -> bool:

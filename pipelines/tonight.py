@@ -107,18 +107,23 @@ def load_model(home: Home, model: Model) -> Champion:
         If neither it nor its rule, or not its reference, is what was kept.
     """
     reference = kept_models.load_reference(home, model)
-    rule = kept_models.load_baseline(home, model)
     try:
-        return Champion(model, kept_models.load(home, model), rule, reference)
+        predict = kept_models.load(home, model)
     except ModelError as error:
         log.error("%s", error)
-        return Champion(model, None, rule, reference, invalid=f"the model cannot be used tonight: {error}")
+        invalid = f"the model cannot be used tonight: {error}"
+        return Champion(model, None, kept_models.load_baseline(home, model), reference, invalid=invalid)
+    try:
+        return Champion(model, predict, kept_models.load_baseline(home, model), reference)
+    except ModelError as error:  # it could only stand in
+        log.error("%s", error)
+        return Champion(model, predict, None, reference)
 
 
-def provenance(home: Home, line: Line, history: History, *, retrospective: bool = False) -> Provenance:
-    """Under what a list is made now."""
+def provenance(home: Home, line: Line, history: History, model: Model, *, retrospective: bool = False) -> Provenance:
+    """Under what the list of a model is made now."""
     known = champion_log.entries(home, line.name)
-    entry = champion_log.reigning(known)
+    entry = next((one for one in reversed(known) if one.reigns and one.version == model.version), None)
     moment = history.as_of.to_pydatetime()
     return Provenance(
         champion_log=known[-1].sha256 if known else "",
@@ -154,12 +159,12 @@ def lay_out(
 
 
 def _reigned(known: list[Entry], newest: Entry | None) -> Iterator[Entry]:
-    """Entries of a champion and of those before it, newest first, each version once."""
-    seen: set[str] = set()
-    for entry in reversed(known[: newest.number if newest else 0]):
-        if entry.reigns and entry.version not in seen:
-            seen.add(entry.version)
-            yield entry
+    """Entries of a champion and of those before it, newest first, each version once; none that was rolled back."""
+    reigned = champion_log.reigns(known[: newest.number if newest else 0])
+    versions: dict[str, Entry] = {}
+    for entry in reversed(reigned):
+        versions.setdefault(entry.version, entry)
+    yield from versions.values()
 
 
 def _challenger(home: Home, line: Line) -> tuple[Model, Predict] | None:
@@ -180,7 +185,11 @@ def _unseen(challenger: tuple[Model, Predict] | None, history: History, line: Li
     own = line_of(line, model)
 
     def score(X: pd.DataFrame) -> np.ndarray:
-        points = candidates(prediction_points(history, own), history.as_of)
-        return predict(feature_table(history, points[points["unit_id"].isin(X.index)], own).reindex(X.index))
+        try:
+            points = candidates(prediction_points(history, own), history.as_of)
+            return predict(feature_table(history, points[points["unit_id"].isin(X.index)], own).reindex(X.index))
+        except Exception:  # whatever it raises, such as families that are not installed any more, is no matter tonight
+            log.exception("no shadow list of v%s", model.version)
+            return np.full(len(X), np.nan)
 
     return score

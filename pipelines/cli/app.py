@@ -30,7 +30,7 @@ def main(
     home: Annotated[Path, typer.Option(envvar="QMA_HOME", help="Folder that keeps everything.")] = Path("qma-home"),
 ) -> None:
     """Set up what all commands share."""
-    logs.set_up(as_json=os.environ.get(logs.VARIABLE, "").lower() == "json")
+    logs.set_up_as_asked()
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     context.obj = str(home)

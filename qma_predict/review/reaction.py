@@ -60,14 +60,15 @@ def reaction(folder: Path, history: History, line: Line, model: Model, promises:
     if not lists or not model.is_recipe:
         return NOTHING
     units = _units(lists, history, line)
-    newest = max(lists)
+    newest, own_version = max(lists), _identity(model.version, model.sha256)
     fell = {version for _, said, version in lists.values() if said["rule"]}
-    fallen = bool(lists[newest][1]["rule"]) and lists[newest][2] == model.version
-    others = units[~units["version"].isin(fell - {model.version})]  # a new version is not judged by one that fell
+    fallen = bool(lists[newest][1]["rule"]) and lists[newest][2] == own_version
+    others = units[~units["version"].isin(fell - {own_version})]  # a new version is not judged by one that fell
     rule = _rule(others, line, model, since=_since(lists) if fallen else None)
-    own = units[(units["version"] == model.version) & units["model"].notna()]
+    own = units[(units["version"] == own_version) & units["model"].notna()]
     shift = level(own)
-    ranking = _ranking(lists, promises, model)
+    own_lists = {day: said for day, (_, said, version) in lists.items() if version == own_version}
+    ranking = _ranking(own_lists, promises, moves=shift is not None)
     return Reaction(shift.log_odds if shift else 0.0, _moved_words(shift), ranking, rule)
 
 
@@ -102,8 +103,17 @@ def _earlier(folder: Path, history: History, line: Line) -> dict[date, tuple[Pat
             path = shown_at(folder, day, moment)
             facts = bundle.verify(path)["facts"]
             if "reaction" in facts:  # not in lists of earlier versions of the program
-                found[day] = (path, facts["reaction"], str(facts["model"]["version"]))
+                found[day] = (
+                    path,
+                    facts["reaction"],
+                    _identity(facts["model"]["version"], facts["model"].get("sha256")),
+                )
     return found
+
+
+def _identity(version: object, sha256: object) -> str:
+    """What tells models apart: versions of a replay's own models are numbered anew."""
+    return f"v{version} {sha256 or ''}"
 
 
 def _units(lists: dict[date, tuple[Path, dict[str, Any], str]], history: History, line: Line) -> pd.DataFrame:
@@ -152,20 +162,30 @@ def _since(lists: dict[date, tuple[Path, dict[str, Any], str]]) -> date:
     return first
 
 
-def _ranking(lists: dict[date, tuple[Path, dict[str, Any], str]], promises: pd.DataFrame, model: Model) -> str:
-    """Why the version's scores are a ranking; once they are, they are until a newer version takes over."""
-    own = {day: said for day, (_, said, version) in lists.items() if version == model.version}
+def _ranking(own: dict[date, dict[str, Any]], promises: pd.DataFrame, *, moves: bool) -> str:
+    """Why the version's scores are a ranking; once they are, they are until a newer version takes over.
+
+    Parameters
+    ----------
+    own : dict
+        How each list of the version reacted, by business date.
+    promises : DataFrame
+        What became of earlier lists' promises.
+    moves : bool
+        Whether the level is moved tonight: that comes first.
+    """
     if not own:
         return ""
     if before := own[max(own)]["ranking"]:
         return str(before)
     moved = [day for day, said in own.items() if said["moved"]]
-    of_these = promises[promises["business_date"].isin(moved)] if len(promises) else promises
-    verdicts = of_these["verdict"] if len(of_these) else pd.Series(dtype="str")
+    judged = moved or ([] if moves else list(own))
+    verdicts = promises.loc[promises["business_date"].isin(judged), "verdict"]
     if not broken_beyond_chance(verdicts):
         return ""
     broken, told = int((verdicts == "broken").sum()), int(verdicts.isin(["kept", "broken"]).sum())
-    return f"{broken} of {told} promises were broken after the level of the risks had been moved"
+    after = "after the level of the risks had been moved" if moved else "though the level of the risks is right"
+    return f"{broken} of {told} promises were broken {after}"
 
 
 def _moved_words(shift: BaseRateShift | None) -> str:

@@ -132,6 +132,7 @@ def place(trained, tmp_path):
     home = Home(tmp_path / "home")
     shutil.copytree(trained.home.folder, home.folder, symlinks=True)
     shutil.rmtree(home.published("demo"), ignore_errors=True)
+    home.desk.unlink(missing_ok=True)  # it has the lists of the shared home
     make_due(trained.line, str(home.folder), clock=lambda: at(TUE, 5))
     return home
 

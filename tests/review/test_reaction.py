@@ -118,6 +118,12 @@ def test_promises_that_stay_broken_after_the_level_was_moved_leave_a_ranking(nig
     assert told.ranking == "5 of 12 promises were broken after the level of the risks had been moved"
 
 
+def test_promises_that_stay_broken_though_the_level_is_right_leave_a_ranking(nights):
+    broken = promised(["broken"] * 5 + ["kept"] * 7)
+    assert nights([2] * 12, model=even(0.1), promises=broken).ranking.startswith("5 of 12 promises were broken though")
+    assert nights([6] * 12, model=even(0.1), promises=broken).ranking == ""  # the level is moved first
+
+
 def test_promises_that_were_broken_before_the_level_was_moved_do_not_count(nights):
     said = [{}] * 6 + [{"moved": 1.2}] * 6
     assert nights([2] * 12, model=even(0.1), said=said, promises=promised(["broken"] * 6 + ["kept"] * 6)).ranking == ""

@@ -201,7 +201,7 @@ def rollback(home: Home, line: str, *, by: str, why: str, now: datetime, version
     _said(line, "rollback", by, why)
     with home.writing(line):
         known = entries(home, line)
-        before = _before(known)
+        before = reigns(known)[:-1]
         wanted = [one for one in before if version in (None, one.version)]
         if not wanted:
             raise ModelError(
@@ -231,16 +231,16 @@ def _awaiting(known: list[Entry]) -> list[Entry]:
     return waiting
 
 
-def _before(known: list[Entry]) -> list[Entry]:
-    """Entries of the champions before the one in use; a rollback takes away those after the one it goes to."""
-    reigns: list[Entry] = []
+def reigns(known: list[Entry]) -> list[Entry]:
+    """Entries of the champions up to the newest; a rollback takes away those after the one it goes to."""
+    found: list[Entry] = []
     for entry in known:
         if entry.event == "rolled back":
-            last = max(number for number, one in enumerate(reigns) if one.version == entry.version)
-            reigns = reigns[: last + 1]
+            last = max(number for number, one in enumerate(found) if one.version == entry.version)
+            found = found[: last + 1]
         elif entry.reigns:
-            reigns.append(entry)
-    return reigns[:-1]
+            found.append(entry)
+    return found
 
 
 def _said(line: str, command: str, by: str, why: str) -> None:
