@@ -55,7 +55,7 @@ def look(line: str, home: str, business_date: date) -> Path:
     seen = monitor(history, definition, place.published(definition.name), model, reference, business_date)
     page = render(seen)
     folder = place.folder / "monitoring" / definition.name
-    with place.writing(f"monitoring-{definition.name}"):
+    with place.writing(f"{definition.name}.monitoring"):
         file = _write(folder, f"{business_date.isoformat()}.html", page)
     for alarm in seen.alarms:
         log.warning("%s, %s: %s", definition.name, business_date, alarm)

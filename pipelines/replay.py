@@ -122,7 +122,7 @@ def replay_flow(line: str, home: str, first: date, last: date, out: str | None =
     definition, source = load_line(line), open_home(home)
     wanted = _begun(definition, source, first, last)
     place = open_home(out or source.folder / "replays" / definition.name / f"{first}_{last}")
-    with place.writing("replay"):
+    with place.writing(".replay"):
         replay = _Replay(definition, source, place, begin(place, definition, wanted))
         copy_earlier(replay.real, replay.lists, first)
         asked = _asked(replay)

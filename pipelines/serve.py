@@ -3,8 +3,8 @@
 A Prefect server (its own, unless PREFECT_API_URL names another one) and a runner are children of this process, which
 starts them again when they end. Beside them it looks itself: a list that is due for longer than `GRACE`, is not
 published and that nobody makes, is made in a child that does not use Prefect; so is a list whose run was killed. What
-else falls due while the server does not answer or no runner runs is started in the same way. That two start the same night is harmless:
-one run a line at a time, one list a date.
+else falls due while the server does not answer, or the runner does not run, is started in the same way. That two start
+the same night is harmless: one run a line at a time, one list a date.
 
 Prefect's own limit of one run a deployment is not used: where its holder is killed the slot stays taken, and every
 later night would be cancelled or wait for ever (reported of Prefect 3.7).

@@ -22,6 +22,10 @@ FORMAT = 2
 """Version of the layout below. A home of a newer format is refused rather than misread."""
 
 
+STORE_LOCK = "mlflow.store"
+"""Name of the lock of the MLflow store; with a dot, which no line's name has."""
+
+
 @dataclass(frozen=True)
 class Home:
     """Where things lie: `lake/<line>`, `models/<line>`, `champions`, `published/<line>`, `desk.db`, `mlflow`.

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from qma_predict.errors import HomeError
-from qma_predict.home import MARK, Home, open_home
+from qma_predict.home import MARK, STORE_LOCK, Home, open_home
 from qma_predict.operate.moved_store import move_store
 from qma_predict.publish.lists.durable import STAGING, flush_folder, staging
 
@@ -29,7 +29,9 @@ BOOK = "backup.json"
 FORMAT = 1
 
 _DATABASE = b"SQLite format 3\0"
-_LEFT_OUT = ("locks", ".spill", "replays")
+_LEFT_OUT = ("locks", "replays")
+"""Folders directly below the home."""
+
 _ENDINGS = ("-wal", "-shm", "-journal", ".lock")
 """Files beside a database that belong to it, which its own backup has, and locks."""
 
@@ -65,7 +67,8 @@ def backup(home: Home, file: Path, now: datetime) -> Backup:
     Raises
     ------
     HomeError
-        If the file exists, lies in the home or cannot be written, or a file of the home cannot be read.
+        If the file exists, lies in the home or cannot be written, a file of the home cannot be read, or a link of the
+        home is absolute or leads out of it.
     """
     file = file.absolute()
     _refuse(home, file)
@@ -153,7 +156,7 @@ def _nobody_writes(home: Home) -> Iterator[None]:
     """
     lines = {path.name.removesuffix(".jsonl") for store in _STORES for path in (home.folder / store).glob("[!.]*")}
     with ExitStack() as stack:
-        for name in [*sorted(lines), "mlflow"]:
+        for name in [*sorted(lines), STORE_LOCK]:
             stack.enter_context(home.writing(name))
         yield
 
@@ -164,7 +167,8 @@ def _write(home: Home, tar: tarfile.TarFile, target: Path, now: datetime) -> dic
     # what a database says of files is there before the files are read
     databases: list[Path] = []
     others: list[Path] = []
-    for path in sorted(_entries(home.folder)):
+    for path in sorted(_entries(home.folder, home.folder)):
+        _stays_inside(home, path)
         (databases if _is_database(path) else others).append(path)
     for path in [*databases, *others]:
         name = path.relative_to(home.folder).as_posix()
@@ -190,15 +194,38 @@ def _write(home: Home, tar: tarfile.TarFile, target: Path, now: datetime) -> dic
     return book
 
 
-def _entries(folder: Path) -> Iterator[Path]:
+def _entries(home: Path, folder: Path) -> Iterator[Path]:
     """Everything below a folder of the home that is kept, links not followed."""
     for path in folder.iterdir():
-        name = path.name
-        if name in _LEFT_OUT or name.startswith(STAGING) or name.endswith(_ENDINGS):
+        if path.name.startswith(STAGING) or _is_left_out(path, path.relative_to(home).parts):
             continue
         yield path
         if path.is_dir() and not path.is_symlink():
-            yield from _entries(path)
+            yield from _entries(home, path)
+
+
+def _is_left_out(path: Path, parts: tuple[str, ...]) -> bool:
+    """Whether something is not kept, by its place in the home: a line may have any of these names."""
+    if len(parts) == 1 and path.name in _LEFT_OUT:
+        return True
+    if len(parts) == 3 and (parts[0], parts[2]) == ("lake", ".spill"):
+        return True
+    return path.name.endswith(_ENDINGS) and path.is_file()
+
+
+def _stays_inside(home: Home, path: Path) -> None:
+    """Refuse a link that would lead elsewhere, or nowhere, in the home that is restored."""
+    if not path.is_symlink():
+        return
+    to, real = os.readlink(path), Path(os.path.realpath(path))
+    # also by its words: one that leaves the home and comes back by the home's name does not in a home of another name
+    by_words = os.path.normpath(path.relative_to(home.folder).parent / to)
+    if os.path.isabs(to) or by_words.split(os.sep)[0] == ".." or not real.is_relative_to(home.folder.resolve()):
+        raise HomeError(
+            f"{path}: a link to {to}, which a backup cannot hold. Expected files and folders of the home itself, and "
+            "relative links between them; nothing was written. Move what it shows into the home, in the place of the "
+            "link; or, if it must lie elsewhere, copy it and the home apart, by other means, while nobody writes."
+        )
 
 
 def _is_database(path: Path) -> bool:

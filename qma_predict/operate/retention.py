@@ -1,7 +1,8 @@
 """What is old and no longer needed is removed, on demand; lists, what they pin, and champions stay.
 
-Lists are records: they, the versions of the lake that they pin, and every model that was champion or made a list are
-never removed, however old. MLflow's runs are not touched; `mlflow gc` removes those that were deleted there.
+Lists are records: they, the versions of the lake that they pin, and every model that was champion, made a list or has
+scores beside one are never removed, however old. MLflow's runs are not touched; `mlflow gc` removes those that were
+deleted there.
 """
 
 import json
@@ -18,7 +19,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from qma_predict.data.lake import KEEP_VERSIONS, SCHEMAS
-from qma_predict.errors import LakeError, ModelError, PublicationError
+from qma_predict.errors import HomeError, LakeError, ModelError, PublicationError
 from qma_predict.home import Home
 from qma_predict.publish.lists import bundle
 from qma_predict.publish.lists.durable import staging
@@ -60,6 +61,8 @@ def tidy(home: Home, line: str, keep: timedelta, now: datetime, *, apply: bool =
         If `keep` is shorter than `SHORTEST`.
     PublicationError, LakeError, ModelError
         If what the lists pin, the lake or the log of champions cannot be read: nothing is removed then.
+    HomeError
+        If something cannot be removed: what comes after it stays.
     """
     if keep < SHORTEST:
         raise ValueError(f"keep: found {keep}, expected {SHORTEST.days} days at least")
@@ -84,22 +87,43 @@ def in_words(old: list[Old], *, applied: bool) -> str:
 
 
 def _models(home: Home, line: str, before: datetime) -> Iterator[Old]:
-    """Models that were never champion, made no list, wait for nothing and are not the newest."""
+    """Models that were never champion, scored no list or beside one, wait for nothing and are not the newest."""
     versions = kept_models.versions(home, line)
     known = champion_log.entries(home, line)
     needed = {entry.version for entry in known if entry.reigns or entry.at > before}
     needed |= {entry.version for entry in champion_log.pending(home, line)} | set(versions[-1:])
-    needed |= {str(facts["model"]["version"]) for facts in _facts(home, line)}
+    needed |= {str(facts["model"]["version"]) for facts in _facts(home, line)} | _challengers(home, line)
+    hashes = {entry.version: entry.model_sha256 for entry in known}
     for version in versions:
         if version in needed:
             continue
         try:
-            old = kept_models.read(home, line, version).as_of < before
+            old = kept_models.read(home, line, version, hashes.get(version)).as_of < before
         except ModelError:
             continue  # it is damaged, which the doctor tells
         if old:
             folder = home.models(line) / f"v{version}"
             yield Old(folder, _size(folder), "a model that was never champion and made no list")
+
+
+def _challengers(home: Home, line: str) -> set[str]:
+    """Versions whose scores are kept beside lists: tonight's, and those by what the log was when a list was made."""
+    known = {entry.sha256 for entry in champion_log.entries(home, line)}
+    heads: set[str | None] = {facts["champion_log"] for facts in _facts(home, line)}
+    if lacking := sorted(str(head) for head in heads - known - {""}):
+        raise ModelError(
+            f"{home.champions(line)}: lacks the entry {lacking[0][:12]}... that a published list quotes, so that "
+            "nobody knows which models are needed; restore it from a backup"
+        )
+    found = set()
+    for head in heads | {None}:
+        try:
+            model = champion_log.shadow(home, line, head)
+        except ModelError:
+            continue  # it is gone or damaged: if it is there, it stays
+        if model is not None:
+            found.add(model.version)
+    return found
 
 
 def _pinned(home: Home, line: str) -> dict[str, set[int]]:
@@ -141,8 +165,9 @@ def _facts(home: Home, line: str) -> Iterator[dict[str, Any]]:
         for path in bundle.revisions(folder, day).values():
             try:
                 facts = json.loads((path / MANIFEST).read_bytes())["facts"]
-                yield {"model": facts["model"], "lake_versions": facts["lake_versions"]}
-            except (OSError, ValueError, KeyError, TypeError) as error:
+                quoted = facts.get("provenance", {}).get("champion_log", "")  # lists of earlier versions quote none
+                yield {"model": facts["model"], "lake_versions": facts["lake_versions"], "champion_log": quoted}
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 raise PublicationError(
                     f"{path / MANIFEST}: cannot be read ({error!r}), so that nobody knows what the list needs; restore "
                     "the folder from a backup"
@@ -176,9 +201,15 @@ def _size(folder: Path) -> int:
 
 def _remove(path: Path) -> None:
     """Remove a file, or a folder at once: what is stopped half way is debris that the next writer removes."""
-    if path.is_file():
-        path.unlink()
-        return
-    debris = staging(path.parent, path.name)
-    path.rename(debris)
-    shutil.rmtree(debris)
+    try:
+        if path.is_file():
+            path.unlink()
+            return
+        debris = staging(path.parent, path.name)
+        path.rename(debris)
+        shutil.rmtree(debris)
+    except OSError as error:
+        raise HomeError(
+            f"{path}: cannot be removed: {error}. Expected a folder that may be written; what was told before it is "
+            "removed, the rest is there. Check the permissions and the disk, and run again."
+        ) from error

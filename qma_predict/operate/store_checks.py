@@ -151,14 +151,17 @@ def lists(home: Home, line: str) -> Check:
 
 
 def models(home: Home, line: str) -> Check:
-    """Whether every kept model is what it was."""
-    kept = kept_models.versions(home, line)
+    """Whether every kept model is what it was, those that reigned or wait also by the log of champions."""
+    known = champion_log.entries(home, line)
+    needed = [*(entry for entry in known if entry.reigns), *champion_log.pending(home, line)]
+    hashes = {entry.version: entry.model_sha256 for entry in needed}
+    kept = sorted({*kept_models.versions(home, line), *hashes}, key=int)
     if not kept:
         return Check("models", "warning", f"{home.models(line)}: none is kept", f"Train one: qma train {line}")
     damaged = []
     for version in kept:
         try:
-            kept_models.verify(home, kept_models.read(home, line, version))
+            kept_models.verify(home, kept_models.read(home, line, version, hashes.get(version)))
         except ModelError as error:
             damaged.append(str(error))
     if damaged:
@@ -169,16 +172,16 @@ def models(home: Home, line: str) -> Check:
 def champion(home: Home, line: str) -> Check:
     """Whether there is a champion, and nobody rewrote the log of champions, also since lists quoted it."""
     known = champion_log.entries(home, line)
-    entry = champion_log.reigning(known)
-    if entry is None:
-        return Check("champion", "warning", f"{home.champions(line)}: there is none", f"Train one: qma train {line}")
-    champion_log.model_of(home, line, entry)
     hashes, folder = {one.sha256 for one in known}, home.published(line)
     for day in bundle.published_dates(folder)[-VERIFIED:]:
         quoted = bundle.read(folder, day)["facts"].get("provenance", {}).get("champion_log")
         if quoted and quoted not in hashes:
             found = f"{home.champions(line)}: lacks the entry {quoted[:12]}... that the list of {day} quotes"
-            return Check("champion", "failed", found, "Somebody rewrote the log. Restore it from a backup.")
+            return Check("champion", "failed", found, "Somebody rewrote or removed the log. Restore it from a backup.")
+    entry = champion_log.reigning(known)
+    if entry is None:
+        return Check("champion", "warning", f"{home.champions(line)}: there is none", f"Train one: qma train {line}")
+    champion_log.model_of(home, line, entry)
     found = f"v{entry.version} since {entry.at:%Y-%m-%d}; the log's {len(known)} entries are whole"
     return Check("champion", "ok", found)
 

@@ -174,9 +174,9 @@ def test_a_damaged_backup_is_refused_and_leaves_nothing(full, tmp_path):
 
 
 def test_a_backup_of_a_newer_version_or_that_points_outside_is_refused(tmp_path):
-    home = open_home(tmp_path / "home")
-    (home.folder / "way_out").symlink_to("../../elsewhere")
-    backup(home, tmp_path / "outside.tar", NOW)
+    (tmp_path / "way_out").symlink_to("../../elsewhere")
+    with tarfile.open(tmp_path / "outside.tar", "w") as tar:
+        tar.add(tmp_path / "way_out", "way_out")
     with pytest.raises(HomeError, match="outside"):
         restore(tmp_path / "outside.tar", tmp_path / "new")
     book = {"format": module.FORMAT + 1, "files": {}, "links": {}}
@@ -186,6 +186,42 @@ def test_a_backup_of_a_newer_version_or_that_points_outside_is_refused(tmp_path)
     with pytest.raises(HomeError, match="Upgrade"):
         restore(tmp_path / "newer.tar", tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("line", ["locks", "replays", "crank-journal", "old.lock", "front-wal"])
+def test_a_line_of_any_name_is_in_a_backup(tmp_path, line):
+    home = open_home(tmp_path / "home")
+    kept = [home.lake(line) / "a", home.lake(line) / "deep" / ".spill", home.published(line) / "a"]
+    kept += [home.models(line) / "v1" / "a", home.champions(line), home.folder / "monitoring" / line / "a"]
+    left_out = [home.lake(line) / ".spill" / "a", home.folder / "replays" / line / "a", home.lake(line) / "x.db-wal"]
+    for path in [*kept, *left_out]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("kept")
+    backup(home, tmp_path / "home.tar", NOW)
+    restore(tmp_path / "home.tar", tmp_path / "new")
+    found = {path.relative_to(tmp_path / "new") for path in (tmp_path / "new").rglob("*") if path.is_file()}
+    assert found == {path.relative_to(home.folder) for path in [*kept, home.folder / "home.json"]}
+    assert not (tmp_path / "new" / "locks").exists()
+
+
+@pytest.mark.parametrize("to", ["{elsewhere}", "../elsewhere", "{home}/inside", "../home/inside", "no_such/../../x"])
+def test_a_link_that_leads_out_of_the_home_is_told_at_once(tmp_path, to):
+    home = open_home(tmp_path / "home")
+    (home.folder / "inside").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    to = to.format(elsewhere=tmp_path / "elsewhere", home=home.folder)
+    (home.folder / "lake").symlink_to(to)
+    with pytest.raises(HomeError, match="Move what it shows into the home") as told:
+        backup(home, tmp_path / "home.tar", NOW)
+    assert str(told.value).startswith(f"{home.folder}/lake: a link to {to}, which")
+    assert names(tmp_path) == ["elsewhere", "home"]
+
+
+def test_links_within_the_home_stay_links_also_where_the_home_is_reached_by_one(full, tmp_path):
+    (tmp_path / "by_link").symlink_to(full.folder)
+    backup(Home(tmp_path / "by_link"), tmp_path / "home.tar", NOW)
+    restore(tmp_path / "home.tar", tmp_path / "new")
+    assert os.readlink(tmp_path / "new" / "published" / "tiny" / "latest") == "2026-03-03"
 
 
 @pytest.mark.parametrize("place", ["_add", "_add_database", "flush_folder"])

@@ -3,6 +3,7 @@ import hashlib
 import http.server
 import json
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -204,6 +205,37 @@ def test_a_kept_model_that_was_changed_and_a_log_that_was_rewritten_are_told(sma
     log.write_bytes(whole)
     log.write_text(log.read_text().replace("it is the only one", "it is the best one"))
     assert "was changed after it was written" in one(look(small), "champion").found
+
+
+def test_a_log_of_champions_that_is_gone_while_a_list_quotes_it_has_failed(small):
+    keep_model(small.home, "1", NOW)
+    champion_log.append(small.home, "tiny", "promoted", "1", role="first", by="a test", why="it is one", at=NOW)
+    facts = FACTS | {"provenance": {"champion_log": champion_log.head(small.home, "tiny")}}
+    bundle.publish(small.home.published("tiny"), date(2026, 3, 4), {"a.txt": b"a"}, facts=facts, receipt={})
+    log = small.home.champions("tiny")
+    whole = log.read_bytes()
+    for left in (whole[:-1], b"", None):  # a line that does not end is none
+        log.unlink() if left is None else log.write_bytes(left)
+        found = one(look(small), "champion")
+        assert (found.state, found.what_to_do[-25:]) == ("failed", "Restore it from a backup.")
+        assert "that the list of 2026-03-04 quotes" in found.found
+
+
+@pytest.mark.parametrize("event", ["promoted", "awaiting approval"])
+def test_a_version_that_reigned_or_waits_is_held_against_the_log(small, event):
+    for version in ("1", "2", "3"):
+        keep_model(small.home, version, NOW)
+        last = event if version == "1" else "promoted"
+        role = "challenger" if version == "1" else "refresh"
+        champion_log.append(small.home, "tiny", last, version, role=role, by="a test", why="it is one", at=NOW)
+    assert one(look(small), "models").state == "ok"
+    facts = small.home.models("tiny") / "v1" / "model.json"
+    facts.write_text(facts.read_text().replace("none is better", "this is better"))
+    found = one(look(small), "models")
+    assert found.state == "failed"
+    assert "model.json: model tiny v1 is not what was kept: found SHA-256" in found.found
+    shutil.rmtree(facts.parent)
+    assert "v1/model.json: model tiny v1 is not what was kept" in one(look(small), "models").found
 
 
 def test_what_was_written_later_than_now_is_told(small):

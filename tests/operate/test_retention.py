@@ -1,17 +1,21 @@
 import os
 import re
+import shutil
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import pandas as pd
 import pytest
 from deltalake import DeltaTable
 from small_homes import FACTS, keep_model
 
 from qma_predict.data.lake import Lake
-from qma_predict.errors import LakeError, PublicationError
+from qma_predict.errors import HomeError, LakeError, ModelError, PublicationError
+from qma_predict.operate import retention
 from qma_predict.operate.retention import in_words, tidy
 from qma_predict.publish.lists import bundle
 from qma_predict.publish.models import champion_log, kept_models
+from qma_predict.publish.reaction import Scorers, shadow_bytes
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 KEEP = timedelta(days=30)
@@ -121,6 +125,72 @@ def test_models_that_were_never_champion_and_made_no_list_are_removed_once_they_
     assert kept_models.versions(small.home, "tiny") == ["1", "2", "4", "5", "6"]
     assert [path.name for path in small.home.models("tiny").iterdir() if path.name.startswith(".")] == []
     assert tidy(small.home, "tiny", timedelta(days=365), NOW) == []
+
+
+def quote(small, day, head, **contents):
+    """Publish a list that quotes an entry of the log of champions."""
+    facts = FACTS | {"provenance": {"champion_log": head}}
+    contents = {name.replace("_", "."): content for name, content in contents.items()} | {"a.txt": b"a"}
+    bundle.publish(small.home.published("tiny"), day, contents, facts=facts, receipt={})
+
+
+def test_challengers_of_tonight_and_of_kept_lists_stay(small):
+    for number in range(1, 7):
+        keep_model(small.home, str(number), NOW - timedelta(days=100))
+    append(small, "2", "promoted", 90)
+    append(small, "3", "refused", 85)
+    quote(small, date(2026, 3, 10), champion_log.head(small.home, "tiny"))
+    append(small, "4", "refused", 80)
+    append(small, "5", "refused", 70)
+    (old,) = tidy(small.home, "tiny", KEEP, NOW, apply=True)
+    assert old.path.name == "v4"
+    assert kept_models.versions(small.home, "tiny") == ["1", "2", "3", "5", "6"]
+    shutil.rmtree(small.home.models("tiny") / "v3")  # that it is gone stops nobody
+    assert tidy(small.home, "tiny", KEEP, NOW) == []
+    facts = small.home.models("tiny") / "v5" / "model.json"
+    facts.write_bytes(facts.read_bytes() + b"\n")  # damaged: it stays
+    assert tidy(small.home, "tiny", KEEP, NOW) == []
+
+
+def test_nothing_is_removed_where_the_log_of_champions_lacks_what_a_list_quotes(small):
+    for number in ("1", "2", "3"):
+        keep_model(small.home, number, NOW - timedelta(days=100))
+    append(small, "2", "promoted", 90)
+    quote(small, date(2026, 3, 10), champion_log.head(small.home, "tiny"))
+    small.home.champions("tiny").unlink()
+    with pytest.raises(ModelError, match="lacks the entry"):
+        tidy(small.home, "tiny", KEEP, NOW, apply=True)
+    assert kept_models.versions(small.home, "tiny") == ["1", "2", "3"]
+
+
+def test_a_replay_goes_on_without_a_challenger_that_is_gone(small):
+    from pipelines import replay
+
+    keep_model(small.home, "1", NOW - timedelta(days=100))
+    append(small, "1", "refused", 90)
+    X, day = pd.DataFrame({"x": [1.0]}, ["a"]), date(2026, 3, 10)
+    scores = shadow_bytes(X, Scorers(None, None, lambda X: np.array([0.5])))
+    quote(small, day, head := champion_log.head(small.home, "tiny"), shadow_parquet=scores)
+    asked = replay._Replay(small.line, small.home, small.home, begun=None)
+    facts = {"provenance": {"champion_log": head}}
+    assert replay._challenger(asked, day, facts)[0].version == "1"
+    shutil.rmtree(small.home.models("tiny") / "v1")
+    assert replay._challenger(asked, day, facts) is None
+
+
+def test_what_cannot_be_removed_is_told_in_words_and_removed_by_the_next(small, monkeypatch):
+    for number in ("1", "2", "3"):
+        keep_model(small.home, number, NOW - timedelta(days=100))
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(retention.shutil, "rmtree", refuse)
+        with pytest.raises(HomeError, match="v2: cannot be removed: .*Permission denied.*run again"):
+            tidy(small.home, "tiny", KEEP, NOW, apply=True)
+    tidy(small.home, "tiny", KEEP, NOW, apply=True)
+    assert kept_models.versions(small.home, "tiny") == ["1", "3"]
 
 
 def test_nothing_is_removed_where_nobody_knows_what_a_list_needs(small):

@@ -1,9 +1,11 @@
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import httpx
 import pytest
-from prefect import flow
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect import Flow, flow
+from prefect.exceptions import CancelledRun
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from pipelines import steps
 from pipelines.steps import answers, from_outside, run, step
@@ -54,13 +56,20 @@ def test_an_error_is_from_outside_by_itself_or_by_its_cause():
 
 @pytest.fixture
 def server():
-    """Return a function: the URL of a server that answers every question with this status."""
+    """Return a function: the URL of a server that answers every question with this status, and takes as it says."""
     started = []
 
-    def start(status):
+    def start(status, taking=500):
         class Answer(BaseHTTPRequestHandler):
             def do_GET(self):
+                self.answer(status)
+
+            def do_POST(self):
+                self.answer(taking)
+
+            def answer(self, status):
                 self.send_response(status)
+                self.send_header("Content-Length", "0")
                 self.end_headers()
 
             def log_message(self, *words):
@@ -91,3 +100,103 @@ def test_a_flow_runs_directly_where_the_server_that_is_set_up_does_not_answer(ca
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
         assert run(flow(lambda: "done", name="any")) == "done"
     assert "http://127.0.0.1:9/api: the Prefect server does not answer" in caplog.text
+
+
+@pytest.fixture
+def under(monkeypatch):
+    """Return a function: run a flow under the server at a URL, which is asked once."""
+
+    def start(url, *words):
+        with temporary_settings({PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}):
+            return run(*words)
+
+    return start
+
+
+def noted(error=None):
+    """The work of a flow, and how often it was done."""
+    times = []
+
+    def work(word):
+        times.append(word)
+        if error is not None:
+            raise error
+        return word
+
+    return work, times
+
+
+@pytest.mark.parametrize(("status", "taking"), [(401, 401), (200, 500), (200, 404), (200, 200)])
+def test_a_flow_runs_directly_once_where_the_server_answers_and_refuses(server, under, caplog, status, taking):
+    work, times = noted()
+    assert under(server(status, taking), flow(work, name="any"), "done") == "done"
+    assert times == ["done"]
+    assert "the Prefect server cannot be used, so that it is done without" in caplog.text
+
+
+def test_an_error_of_the_work_that_is_done_without_is_raised_and_the_work_is_not_done_again(server, under):
+    work, times = noted(LineError("unknown key"))
+    with pytest.raises(LineError):
+        under(server(200), flow(work, name="any"), "once")
+    assert times == ["once"]
+
+
+class Around(Flow):
+    """A flow whose work is done, or not, and around which Prefect raises `error`."""
+
+    error: BaseException
+    begins = True
+
+    def __call__(self, *words):
+        try:
+            return self.fn(*words) if self.begins else None
+        finally:
+            if self.error is not None:
+                raise self.error
+
+
+def around(work, error, begins=True):
+    made = Around(work, name="any")
+    made.error, made.begins = error, begins
+    return made
+
+
+LOST = httpx.ConnectError("connection refused")
+
+
+def test_what_the_work_returned_counts_where_the_server_is_lost_on_the_way(server, under, caplog):
+    work, times = noted()
+    assert under(server(200), around(work, LOST), "done") == "done"
+    assert times == ["done"]
+    assert "does not know how the run ended: connection refused" in caplog.text
+
+
+@pytest.mark.parametrize("error", [LineError("unknown key"), OSError("disk full"), KeyboardInterrupt()])
+def test_what_the_work_raised_counts_where_the_server_is_lost_on_the_way(server, under, error):
+    work, times = noted(error)
+    with pytest.raises(type(error)) as raised:
+        under(server(200), around(work, LOST), "once")
+    assert (raised.value, times) == (error, ["once"])
+
+
+@pytest.mark.parametrize("error", [httpx.ReadTimeout("of a web hook"), ValueError("odd")])
+def test_an_error_of_the_work_that_looks_like_one_of_prefect_is_raised_as_it_is(server, under, caplog, error):
+    work, times = noted(error)
+    with pytest.raises(type(error)) as raised:
+        under(server(200), around(work, None), "once")
+    assert (raised.value, times, caplog.text) == (error, ["once"], "")
+
+
+def interrupted():
+    """What Prefect raises when it cannot tell its server that somebody ended the run."""
+    error = httpx.ConnectError("connection refused")
+    error.__context__ = KeyboardInterrupt()
+    return error
+
+
+@pytest.mark.parametrize("error", [interrupted(), CancelledRun("by somebody")])
+def test_a_run_that_somebody_ended_before_its_work_began_is_not_done_without(server, under, error):
+    work, times = noted()
+    with pytest.raises(type(error)):
+        under(server(200), around(work, error, begins=False), "never")
+    assert times == []

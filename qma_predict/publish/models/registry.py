@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import qma_predict
 from qma_predict.errors import ModelError
-from qma_predict.home import Home
+from qma_predict.home import STORE_LOCK, Home
 from qma_predict.learn import looks, plots
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.feature_list import feature_list
@@ -67,7 +67,7 @@ def _store(home: Home) -> Any:
     mlflow.set_registry_uri(uri)
     try:
         _check_free(home)
-        with home.writing("mlflow"):
+        with home.writing(STORE_LOCK):
             home.mlflow.mkdir(exist_ok=True)
             client = mlflow.MlflowClient(uri, uri)
             client.search_experiments(max_results=1)  # the first touch makes the tables
