@@ -15,7 +15,7 @@ from nights_in_children import KILLED, Outcome, build, night, scheduled
 from small_plant import FIRST, Plant, assert_whole, contents, keep, rows
 
 from qma_predict.data.lake import Lake
-from qma_predict.home import Home
+from qma_predict.home import STORE_LOCK, Home
 from qma_predict.publish.lists import bundle
 from qma_predict.publish.models import champion_log
 
@@ -154,7 +154,7 @@ def test_a_night_does_not_need_the_mlflow_store(plant, whole, state):
             store.mkdir()
         if state == "locked":
             held = locked(store / "mlflow.db")
-            lock = plant.home.folder / "locks" / "mlflow.lock"
+            lock = plant.home.folder / "locks" / f"{STORE_LOCK}.lock"
             with lock.open("w") as opened:
                 fcntl.flock(opened, fcntl.LOCK_EX)
                 done = tonight(plant)
