@@ -59,7 +59,7 @@ def reasons(dataset: Dataset) -> pd.Series:
     after = inspections.inner_join(cutoffs, "unit_id").filter(_.occurred_at > _.cutoff)
     order = ibis.row_number().over(group_by="unit_id", order_by=["occurred_at", "characteristic"])
     first = after.mutate(_order=order).filter(_._order == 0).select("unit_id", "reason").to_pandas()
-    return first.set_index("unit_id")["reason"].astype("str").replace("", pd.NA)
+    return first.set_index("unit_id")["reason"].sort_index().astype("str").replace("", pd.NA)
 
 
 def compare_with_practice(

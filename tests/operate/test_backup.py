@@ -11,7 +11,7 @@ import pytest
 
 from qma_predict.data.lake import Lake
 from qma_predict.errors import HomeError
-from qma_predict.home import Home, open_home
+from qma_predict.home import STORE_LOCK, Home, open_home
 from qma_predict.operate import backup as module
 from qma_predict.operate.backup import backup, restore
 from qma_predict.publish.lists import bundle, desk
@@ -104,7 +104,7 @@ def test_nobody_writes_meanwhile(full, tmp_path, monkeypatch):
     def look(home, *rest):
         from filelock import FileLock, Timeout
 
-        for name in ("tiny", "mlflow"):
+        for name in ("tiny", STORE_LOCK):
             with pytest.raises(Timeout), FileLock(home.folder / "locks" / f"{name}.lock", timeout=0):
                 pass
             held.append(name)
@@ -113,7 +113,7 @@ def test_nobody_writes_meanwhile(full, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_write", look)
     with pytest.raises(HomeError, match="enough"):
         backup(full, tmp_path / "home.tar", NOW)
-    assert held == ["tiny", "mlflow"]
+    assert held == ["tiny", STORE_LOCK]
     assert names(tmp_path) == []
 
 
