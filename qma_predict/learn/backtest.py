@@ -13,9 +13,7 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
 
 from qma_predict.errors import NotEnoughData
-from qma_predict.learn import metrics
-from qma_predict.learn.costs import expected_cost
-from qma_predict.learn.reliability import log_loss, observed_over_expected_interval
+from qma_predict.learn.block_metrics import measure
 from qma_predict.learn.splits import RollingOriginSplit
 from qma_predict.learn.weights import fit_weighted
 from qma_predict.line import Costs
@@ -23,17 +21,6 @@ from qma_predict.line import Costs
 logger = logging.getLogger(__name__)
 
 _NO_COSTS = Costs()
-
-METRICS = (
-    "average_precision",
-    "roc_auc",
-    "precision_at_capacity",
-    "recall_at_capacity",
-    "brier_skill",
-    "log_loss",
-    "observed_over_expected",
-    "expected_cost",
-)
 
 
 @dataclass(frozen=True)
@@ -45,7 +32,7 @@ class Backtest:
     table : pandas.DataFrame
         A row per block, contestant and metric: ``block`` (1 is the oldest), ``origin`` and ``end`` (of the
         block, UTC), ``train_units``, ``train_defects``, ``units`` and ``defects`` (the block's candidates
-        with a known outcome), ``contestant``, ``metric`` (one of `METRICS`), ``value`` (NaN where it is
+        with a known outcome), ``contestant``, ``metric`` (one of `block_metrics.METRICS`), ``value`` (NaN where it is
         not defined), ``low`` and ``high`` (95 % interval of ``observed_over_expected``; missing for the other
         metrics, of which the differences count: `qma_predict.learn.verdict`) and ``reason`` (why the value is
         missing, else missing).
@@ -154,9 +141,9 @@ def backtest(
         }
         learnt = None if weight is None else weight.loc[frame.index[train]].to_numpy()
         folds.append(_Fold(facts, train, labels, learnt, judged))
-    measure = partial(_measure, capacity=capacity, costs=costs)
+    with_these = partial(measure, capacity=capacity, costs=costs)
     done = Parallel(n_jobs=n_jobs)(
-        delayed(_take_part)(name, estimator, fold, frame.iloc[fold.train], frame.loc[fold.judged.index], measure)
+        delayed(_take_part)(name, estimator, fold, frame.iloc[fold.train], frame.loc[fold.judged.index], with_these)
         for fold in folds
         for name, estimator in contestants.items()
     )
@@ -208,7 +195,7 @@ def judge(
     rows, predictions = [], []
     for name, series in scores.items():
         score = series.reindex(judged.index).to_numpy(dtype=float)
-        measured = _measure(judged, score, None, facts, capacity=capacity, costs=costs)
+        measured = measure(judged, score, None, facts, capacity=capacity, costs=costs)
         rows += [facts | {"contestant": name} | row for row in measured]
         predictions.append(_predictions(1, name, judged, score))
     return Backtest(_tidy(rows), _stack(predictions), capacity, costs)
@@ -265,12 +252,12 @@ def _take_part(
     fold: _Fold,
     train_X: pd.DataFrame,
     judged_X: pd.DataFrame,
-    measure: Callable[..., list[dict]],
+    measured_by: Callable[..., list[dict]],
 ) -> tuple[list[dict], pd.DataFrame | None]:
     """What the table and the predictions say of a contestant in a block."""
     started = time.perf_counter()
     score, reason = _scores(estimator, train_X, fold.labels, fold.weight, judged_X)
-    measured = [fold.facts | {"contestant": name} | row for row in measure(fold.judged, score, reason, fold.facts)]
+    measured = [fold.facts | {"contestant": name} | row for row in measured_by(fold.judged, score, reason, fold.facts)]
     facts, first = fold.facts, measured[0]
     logger.info(
         "block %d from %s: %s on %d units with %d defects in %.1f s: average precision %s",
@@ -297,44 +284,6 @@ def _scores(
     except NotEnoughData as error:
         return None, str(error)
     return model.predict_proba(judged_X)[:, 1], None
-
-
-def _measure(
-    judged: pd.DataFrame, score: np.ndarray | None, reason: str | None, facts: dict, *, capacity: int, costs: Costs
-) -> list[dict]:
-    missing = {"value": np.nan, "low": np.nan, "high": np.nan, "reason": reason}
-    if score is None:
-        return [{"metric": metric} | missing for metric in METRICS]
-    y, nights = judged["outcome"], judged["night"]
-    prevalence = facts["train_defects"] / facts["train_units"]
-    values = {
-        "average_precision": metrics.average_precision(y, score),
-        "roc_auc": metrics.roc_auc(y, score),
-        "precision_at_capacity": metrics.precision_at_capacity(y, score, capacity=capacity, nights=nights),
-        "recall_at_capacity": metrics.recall_at_capacity(y, score, capacity=capacity, nights=nights),
-        "brier_skill": metrics.brier_skill(y, score, prevalence=prevalence),
-        "log_loss": log_loss(y, score),
-        "observed_over_expected": metrics.observed_over_expected(y, score),
-        "expected_cost": expected_cost(y, score, capacity=capacity, costs=costs, nights=nights),
-    }
-    rows = {
-        metric: {"metric": metric} | missing | {"value": value, "reason": _why_undefined(metric, value, facts, costs)}
-        for metric, value in values.items()
-    }
-    rows["observed_over_expected"] |= observed_over_expected_interval(y, score)._asdict()
-    return list(rows.values())
-
-
-def _why_undefined(metric: str, value: float, facts: dict, costs: Costs) -> str | None:
-    if not np.isnan(value):
-        return None
-    if facts["units"] == 0:
-        return "no candidate of the block has a known outcome"
-    if metric == "expected_cost" and costs.escape is None:
-        return "the line names no costs"
-    if metric == "precision_at_capacity":
-        return "no listed unit has a known outcome"
-    return f"{facts['defects']} defects among {facts['units']} candidates with a known outcome"
 
 
 def _predictions(block: int, name: str, judged: pd.DataFrame, score: np.ndarray) -> pd.DataFrame:

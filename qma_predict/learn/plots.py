@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import beta
 
-from qma_predict.learn.backtest import METRICS, Backtest, summarise
+from qma_predict.learn.backtest import Backtest, summarise
+from qma_predict.learn.block_metrics import METRICS
 from qma_predict.learn.trust import equal_promises
 
 if TYPE_CHECKING:

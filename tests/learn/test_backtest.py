@@ -11,7 +11,8 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
 from qma_predict.errors import NotEnoughData
-from qma_predict.learn.backtest import METRICS, backtest, summarise
+from qma_predict.learn.backtest import backtest, summarise
+from qma_predict.learn.block_metrics import METRICS
 from qma_predict.learn.splits import RollingOriginSplit
 from qma_predict.line import Costs
 

@@ -6,8 +6,9 @@ import pytest
 
 from qma_predict.errors import LineError, ModelError
 from qma_predict.home import open_home
-from qma_predict.learn.backtest import METRICS, Backtest
+from qma_predict.learn.backtest import Backtest
 from qma_predict.learn.baselines import make_baseline
+from qma_predict.learn.block_metrics import METRICS
 from qma_predict.learn.dataset import make_dataset
 from qma_predict.learn.label_quality import label_quality
 from qma_predict.learn.practice import Practice
