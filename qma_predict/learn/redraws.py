@@ -72,6 +72,25 @@ def redrawn(
     return np.concatenate(results)
 
 
+def spread(values: np.ndarray) -> tuple[float, float]:
+    """Distance of the ends of the 95 % interval from its middle: percentiles of redraws about their own mean.
+
+    A redraw is biased (a night drawn twice puts its defects next to their copies), so that its percentiles are moved.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (n_draws,)
+        None missing.
+
+    Examples
+    --------
+    >>> spread(np.array([0.0, 20.0, 40.0]))
+    (-19.0, 19.0)
+    """
+    low, high = np.quantile(values, [0.025, 0.975]) - values.mean()
+    return float(low), float(high)
+
+
 def _ranked_precision(outcome: np.ndarray, night: np.ndarray, draws: np.ndarray) -> np.ndarray:
     known = ~np.isnan(outcome)
     times = (draw[night[known]] for draw in draws)

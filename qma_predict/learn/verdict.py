@@ -8,7 +8,7 @@ import pandas as pd
 
 from qma_predict.learn.backtest import Backtest
 from qma_predict.learn.baselines import BASELINES
-from qma_predict.learn.redraws import redrawn
+from qma_predict.learn.redraws import redrawn, spread
 
 LOWER_IS_BETTER = ("log_loss", "expected_cost")
 COMPARABLE = (
@@ -187,8 +187,9 @@ def _compared(
     pairs = values[[model, baseline]].dropna()
     difference = pairs[model] - pairs[baseline]
     enough = _enough(result, pairs.index, model)
-    spread = _spread(drawn[model].loc[pairs.index] - drawn[baseline].loc[pairs.index]) if enough else (np.nan, np.nan)
-    low, high = (float(difference.mean()) + deviation for deviation in spread)
+    again = (drawn[model].loc[pairs.index] - drawn[baseline].loc[pairs.index]).mean(axis=0).dropna() if enough else None
+    ends = (np.nan, np.nan) if again is None else spread(again.to_numpy())
+    low, high = (float(difference.mean()) + deviation for deviation in ends)
     lower = metric in LOWER_IS_BETTER
     numbers = {
         "model_mean": float(pairs[model].mean()),
@@ -256,10 +257,3 @@ def _drawn(result: Backtest, names: Sequence[str], metric: str, random_state: in
             settings = {"capacity": result.capacity, "prevalence": prevalence, "costs": result.costs}
             drawn[name][block] = redrawn(rows, draws, metric, rng, **settings)
     return {name: pd.DataFrame.from_dict(blocks, orient="index") for name, blocks in drawn.items()}
-
-
-def _spread(differences: pd.DataFrame) -> tuple[float, float]:
-    """Distance of the interval's ends from its middle."""
-    means = differences.mean(axis=0).dropna()
-    low, high = np.quantile(means, [0.025, 0.975]) - means.mean()
-    return float(low), float(high)

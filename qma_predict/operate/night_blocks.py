@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from qma_predict.learn.redraws import spread
+
 
 def night_blocks(nights: int, draws: int, rng: np.random.Generator) -> np.ndarray:
     """How often each night is in each draw, where blocks of successive nights are drawn with replacement.
@@ -72,5 +74,5 @@ def interval(value: float, again: np.ndarray | None) -> tuple[float, float]:
     known = np.array([]) if again is None else again[~np.isnan(again)]
     if not len(known):
         return np.nan, np.nan
-    low, high = np.quantile(known, [0.025, 0.975]) - known.mean()
+    low, high = spread(known)
     return float(value + low), float(value + high)
