@@ -15,7 +15,7 @@ from qma_predict.home import Home, open_home
 from qma_predict.line import Line, load_line
 from qma_predict.operate.monitor import metrics, monitor, render
 from qma_predict.publish.lists import bundle
-from qma_predict.publish.lists.durable import STAGING, flush_folder, staging, write_flushed
+from qma_predict.publish.lists.durable import remove_debris, write_whole
 from qma_predict.publish.models import champion_log, kept_models, registry
 from qma_predict.publish.models.model import Model
 
@@ -75,12 +75,8 @@ def _model(home: Home, line: Line, business_date: date) -> Model:
 def _write(folder: Path, name: str, page: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for debris in folder.glob(f"{STAGING}*"):  # of a writer that was stopped
-            debris.unlink()
-        draft = staging(folder, name)
-        write_flushed(draft, page.encode())
-        draft.replace(folder / name)
-        flush_folder(folder)
+        remove_debris(folder)
+        write_whole(folder / name, page.encode())
     except OSError as error:
         raise HomeError(
             f"{folder / name}: cannot be written: {error}. Check the disk's space and permissions."

@@ -36,11 +36,11 @@ from qma_predict.operate.replay_folder import (
     copy_earlier,
     training_whole,
     undo_training,
-    write_whole,
 )
 from qma_predict.operate.replay_ladder import fit_ladder, new_units_scored
 from qma_predict.operate.replay_report import LISTS, Replay, evaluate
 from qma_predict.publish.lists import bundle
+from qma_predict.publish.lists.durable import write_whole
 from qma_predict.publish.models import champion_log, kept_models
 from qma_predict.publish.models.model import Model, described, line_of
 from qma_predict.publish.night import Provenance

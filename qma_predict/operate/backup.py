@@ -8,8 +8,6 @@ import hashlib
 import io
 import json
 import os
-import re
-import shutil
 import sqlite3
 import tarfile
 from collections.abc import Iterator
@@ -23,7 +21,7 @@ from typing import IO, Any
 from qma_predict.errors import HomeError
 from qma_predict.home import MARK, STORE_LOCK, Home, open_home
 from qma_predict.operate.moved_store import move_store
-from qma_predict.publish.lists.durable import STAGING, flush_folder, staging
+from qma_predict.publish.lists.durable import STAGING, flush_folder, remove_debris, staging
 
 BOOK = "backup.json"
 FORMAT = 1
@@ -74,9 +72,9 @@ def backup(home: Home, file: Path, now: datetime) -> Backup:
     _refuse(home, file)
     try:
         with _nobody_writes(home), ExitStack() as done:
-            _remove_debris(file)
+            remove_debris(file.parent, file.name)
             draft = staging(file.parent, file.name)
-            done.callback(_remove_debris, file)
+            done.callback(remove_debris, file.parent, file.name)
             with draft.open("xb") as raw, tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as tar:
                 book = _write(home, tar, file, now)
                 tar.close()
@@ -117,10 +115,10 @@ def restore(file: Path, folder: Path) -> Backup:
         if folder.is_symlink() or folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
             raise HomeError(f"{folder}: not empty. Restore to a new or an empty folder, and compare before you swap.")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove_debris(folder)
+        remove_debris(folder.parent, folder.name)
         fresh = staging(folder.parent, folder.name)
         with ExitStack() as done:
-            done.callback(_remove_debris, folder)
+            done.callback(remove_debris, folder.parent, folder.name)
             book = _read(file, fresh)
             move_store(fresh / "mlflow" / "mlflow.db", book["home"], str(folder))
             open_home(fresh)  # refuses one of a newer version
@@ -298,16 +296,6 @@ def _read(file: Path, to: Path) -> dict[str, Any]:
             f"{wrong[0]}. Nothing was restored; take another backup."
         )
     return dict(book)
-
-
-def _remove_debris(target: Path) -> None:
-    """Remove what a backup or restore that was stopped left for the same target."""
-    ours = re.compile(rf"{re.escape(STAGING + target.name)}-\d+-[0-9a-f]{{8}}")
-    for path in [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
 
 
 def _told(file: Path, book: dict[str, Any]) -> Backup:

@@ -17,7 +17,7 @@ from qma_predict.errors import HomeError
 from qma_predict.home import Home
 from qma_predict.line import Line
 from qma_predict.publish.lists import bundle
-from qma_predict.publish.lists.durable import flush_folder, move_link, remove_debris, staging, write_flushed
+from qma_predict.publish.lists.durable import flush_folder, move_link, remove_debris, staging, write_whole
 from qma_predict.publish.lists.manifest import as_json
 from qma_predict.publish.models import kept_models
 from qma_predict.review.reaction import WEEKS
@@ -148,14 +148,6 @@ def compared(real: Path, folder: Path, day: date) -> str:
         return "same"
     because = "line.toml was changed since; " if "line_digest" in facts else ""
     return f"differs: {because}{', '.join([*files, *facts])}"
-
-
-def write_whole(file: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all."""
-    draft = staging(file.parent, file.name)
-    write_flushed(draft, content)
-    os.replace(draft, file)
-    flush_folder(file.parent)
 
 
 def _as_text(begun: Begun) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable
@@ -21,6 +22,14 @@ def write_flushed(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def write_whole(file: Path, data: bytes) -> None:
+    """Write a file, new or in the place of another, that is there whole or not at all."""
+    draft = staging(file.parent, file.name)
+    write_flushed(draft, data)
+    os.replace(draft, file)
+    flush_folder(file.parent)
 
 
 def flush_folder(folder: Path) -> None:
@@ -48,11 +57,12 @@ def move_link(
     step(steps[1])
 
 
-def remove_debris(folder: Path) -> None:
-    """Remove what dead writers left; only for the one who may write to the folder."""
-    for entry in folder.glob(f"{STAGING}*"):
-        if entry.is_symlink():
-            entry.unlink()
-        else:
+def remove_debris(folder: Path, name: str | None = None) -> None:
+    """Remove what dead writers left, of one name or of all; only for the one who may write to it."""
+    of_it = re.compile(rf"{re.escape(STAGING)}{'.*' if name is None else re.escape(name) + '-[0-9]+-[0-9a-f]{8}'}")
+    for entry in [entry for entry in folder.iterdir() if of_it.fullmatch(entry.name)]:
+        if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
+        else:
+            entry.unlink()
         logger.info("removed %s, left by a writer that was stopped", entry)
