@@ -11,7 +11,7 @@ from qma_predict.learn.metrics import average_precision, precision_at_capacity, 
 from qma_predict.line import Line
 from qma_predict.publish.lists import bundle
 from qma_predict.publish.lists.published import rows_of
-from qma_predict.review.promises import shown_at
+from qma_predict.review.promises import shown_before
 
 
 def published_scores(folder: Path, dates: list[date]) -> pd.DataFrame:
@@ -38,7 +38,7 @@ def published_scores(folder: Path, dates: list[date]) -> pd.DataFrame:
     nights = []
     for day in dates:
         bundle.read(folder, day)
-        nights.append(_on_first_night(folder / day.isoformat(), day))
+        nights.append(on_first_night(folder / day.isoformat(), day))
     return pd.concat(nights).set_index("unit_id")[["night", "score"]]
 
 
@@ -66,16 +66,30 @@ def earlier_scores(folder: Path, history: History, line: Line, *, weeks: int = 5
         If a list is damaged.
     """
     moment = history.as_of.to_pydatetime()
-    oldest = (moment - timedelta(weeks=weeks)).date()
-    days = [day for day in bundle.published_dates(folder) if oldest <= day and line.as_of(day) < moment]
-    nights = [_on_first_night(shown_at(folder, day, moment), day) for day in days]
+    shown = shown_before(folder, line, moment, since=(moment - timedelta(weeks=weeks)).date())
+    nights = [on_first_night(path, day) for day, path in shown.items()]
     none = pd.DataFrame({"unit_id": pd.Series(dtype="str"), "night": [], "score": pd.Series(dtype=float)})
     return pd.concat(nights or [none], ignore_index=True)
 
 
-def _on_first_night(path: Path, day: date) -> pd.DataFrame:
-    """Scores of a list for the units that were candidates for the first time: ``unit_id``, ``night`` and ``score``."""
-    rows = rows_of(path, columns=["unit_id", "first_night", "score"])
+def on_first_night(path: Path, day: date, *more: str) -> pd.DataFrame:
+    """Scores of a list for the units that were candidates for the first time.
+
+    Parameters
+    ----------
+    path : Path
+        A date of a line's folder, or one of the revisions.
+    day : date
+        Its business date.
+    *more : str
+        Other columns that are wanted.
+
+    Returns
+    -------
+    DataFrame
+        ``unit_id``, ``night`` (business date), ``score`` and what else is wanted.
+    """
+    rows = rows_of(path, columns=["unit_id", "first_night", "score", *more])
     first = rows[rows["score"].notna() & (rows["first_night"] == day)]
     return first.rename(columns={"first_night": "night"})
 

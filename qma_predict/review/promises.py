@@ -72,18 +72,22 @@ def promises(folder: Path, history: History, line: Line, *, most: int = 30) -> p
     are replayed, the first.
     """
     moment = history.as_of.to_pydatetime()
-    earlier = [day for day in bundle.published_dates(folder) if line.as_of(day) < moment]
-    days = sorted(earlier, reverse=True)[:most]
-    if not days:
+    shown = dict(list(reversed(shown_before(folder, line, moment).items()))[:most])
+    if not shown:
         return pd.DataFrame(columns=list(COLUMNS))
-    shown = {day: shown_at(folder, day, moment) for day in days}
     listed = {day: rows_of(path, listed=True, columns=_ROWS) for day, path in shown.items()}
     spreads = {day: _spread(bundle.verify(path)["facts"]) for day, path in shown.items()}
     units = pd.concat([rows for rows in listed.values() if len(rows)] or list(listed.values()), ignore_index=True)
     labels = _labels(history, units, line)
     answers = _answers(history, units, line)
-    rows = [_of_list(day, _states(listed[day], labels, answers, history, line), spreads[day]) for day in days]
+    rows = [_of_list(day, _states(listed[day], labels, answers, history, line), spreads[day]) for day in shown]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def shown_before(folder: Path, line: Line, moment: datetime, *, since: date = date.min) -> dict[date, Path]:
+    """The lists made before a moment, as they were shown then, by business date from `since` on, oldest first."""
+    days = [day for day in bundle.published_dates(folder) if since <= day and line.as_of(day) < moment]
+    return {day: shown_at(folder, day, moment) for day in days}
 
 
 def shown_at(folder: Path, day: date, moment: datetime) -> Path:

@@ -9,7 +9,7 @@ replayed night answers alike.
 
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,11 +21,11 @@ from qma_predict.learn.labels import labels
 from qma_predict.learn.verdict import Verdict, verdict
 from qma_predict.line import Line
 from qma_predict.publish.lists import bundle
-from qma_predict.publish.lists.published import rows_of
 from qma_predict.publish.models.model import Model
 from qma_predict.publish.reaction import NOTHING, Reaction, read_shadow
 from qma_predict.publish.state import broken_beyond_chance
-from qma_predict.review.promises import shown_at
+from qma_predict.review.performance import on_first_night
+from qma_predict.review.promises import shown_before
 
 WEEKS = 8
 """How far back lists are looked at."""
@@ -60,15 +60,14 @@ def reaction(folder: Path, history: History, line: Line, model: Model, promises:
     if not lists or not model.is_recipe:
         return NOTHING
     units = _units(lists, history, line)
-    newest, own_version = max(lists), _identity(model.version, model.sha256)
-    fell = {version for _, said, version in lists.values() if said["rule"]}
-    fallen = bool(lists[newest][1]["rule"]) and lists[newest][2] == own_version
-    others = units[~units["version"].isin(fell - {own_version})]  # a new version is not judged by one that fell
+    newest, this = lists[max(lists)], _identity(model.version, model.sha256)
+    fell = {one.model for one in lists.values() if one.said["rule"]}
+    fallen = bool(newest.said["rule"]) and newest.model == this
+    others = units[~units["by"].isin(fell - {this})]  # a new version is not judged by one that fell
     rule = _rule(others, line, model, since=_since(lists) if fallen else None)
-    own = units[(units["version"] == own_version) & units["model"].notna()]
-    shift = level(own)
-    own_lists = {day: said for day, (_, said, version) in lists.items() if version == own_version}
-    ranking = _ranking(own_lists, promises, moves=shift is not None)
+    shift = level(units[(units["by"] == this) & units["model"].notna()])
+    own = {day: one.said for day, one in lists.items() if one.model == this}
+    ranking = _ranking(own, promises, moves=shift is not None)
     return Reaction(shift.log_odds if shift else 0.0, _moved_words(shift), ranking, rule)
 
 
@@ -93,21 +92,22 @@ def level(units: pd.DataFrame) -> BaseRateShift | None:
     return shift if significant else None
 
 
-def _earlier(folder: Path, history: History, line: Line) -> dict[date, tuple[Path, dict[str, Any], str]]:
-    """Each earlier list: where it is, how it reacted, and the version of its model."""
+class _List(NamedTuple):
+    """An earlier list: where it is, how it reacted, and its model."""
+
+    path: Path
+    said: dict[str, Any]
+    model: str
+
+
+def _earlier(folder: Path, history: History, line: Line) -> dict[date, _List]:
     moment = history.as_of.to_pydatetime()
-    oldest = (moment - timedelta(weeks=WEEKS)).date()
     found = {}
-    for day in bundle.published_dates(folder):
-        if oldest <= day and line.as_of(day) < moment:
-            path = shown_at(folder, day, moment)
-            facts = bundle.verify(path)["facts"]
-            if "reaction" in facts:  # not in lists of earlier versions of the program
-                found[day] = (
-                    path,
-                    facts["reaction"],
-                    _identity(facts["model"]["version"], facts["model"].get("sha256")),
-                )
+    for day, path in shown_before(folder, line, moment, since=(moment - timedelta(weeks=WEEKS)).date()).items():
+        facts = bundle.verify(path)["facts"]
+        if "reaction" in facts:  # not in lists of earlier versions of the program
+            model = facts["model"]
+            found[day] = _List(path, facts["reaction"], _identity(model["version"], model.get("sha256")))
     return found
 
 
@@ -116,13 +116,12 @@ def _identity(version: object, sha256: object) -> str:
     return f"v{version} {sha256 or ''}"
 
 
-def _units(lists: dict[date, tuple[Path, dict[str, Any], str]], history: History, line: Line) -> pd.DataFrame:
+def _units(lists: dict[date, _List], history: History, line: Line) -> pd.DataFrame:
     """Units on their first night with a mature label, and what model and rule said of them."""
     nights = []
-    for day, (path, _, version) in lists.items():
-        rows = rows_of(path, columns=["unit_id", "first_night", "cutoff"])
-        rows = rows[rows["first_night"] == day].merge(read_shadow(path), on="unit_id")
-        nights.append(rows.rename(columns={"first_night": "night"}).assign(version=version))
+    for day, one in lists.items():
+        rows = on_first_night(one.path, day, "cutoff").merge(read_shadow(one.path), on="unit_id")
+        nights.append(rows.assign(by=one.model))
     units = pd.concat(nights, ignore_index=True).drop_duplicates("unit_id")
     mature = units["cutoff"] + pd.Timedelta(line.gate.maturity) <= history.as_of
     units = units[mature].reset_index(drop=True)
@@ -152,11 +151,11 @@ def _compared(units: pd.DataFrame, line: Line, model: Model) -> Verdict:
     return verdict(found, model.contestant, against=[model.baseline])
 
 
-def _since(lists: dict[date, tuple[Path, dict[str, Any], str]]) -> date:
+def _since(lists: dict[date, _List]) -> date:
     """First of the newest lists in a row that the rule made."""
     first = max(lists)
     for day in sorted(lists, reverse=True):
-        if not lists[day][1]["rule"]:
+        if not lists[day].said["rule"]:
             break
         first = day
     return first

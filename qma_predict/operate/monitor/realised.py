@@ -19,7 +19,7 @@ from qma_predict.learn.reliability import observed_over_expected_interval
 from qma_predict.learn.weights import inspection_weights
 from qma_predict.line import Line
 from qma_predict.publish.lists import bundle
-from qma_predict.publish.lists.published import rows_of
+from qma_predict.review.performance import on_first_night
 from qma_predict.review.promises import shown_at
 
 WEEKS = 12
@@ -58,10 +58,9 @@ def first_scores(folder: Path, history: History, line: Line, business_date: date
     nights = [pd.DataFrame({"unit_id": pd.Series(dtype="str"), "night": [], "score": [], "probability": []})]
     for day in bundle.published_dates(folder):
         if oldest < day <= business_date:
-            rows = rows_of(shown_at(folder, day, moment), columns=["unit_id", "first_night", "score", "score_is"])
-            first = rows[rows["score"].notna() & (rows["first_night"] == day)]
+            first = on_first_night(shown_at(folder, day, moment), day, "score_is")
             probability = first["score"].where(first["score_is"] != "ranking")
-            nights.append(first[["unit_id", "score"]].assign(night=day, probability=probability.astype(float)))
+            nights.append(first.drop(columns="score_is").assign(probability=probability.astype(float)))
     return pd.concat(nights[1:] or nights, ignore_index=True)[["unit_id", "night", "score", "probability"]]
 
 
