@@ -17,7 +17,7 @@ OURS = ("qma_predict", "pipelines")
 
 _in_use: list[logging.Handler] = []
 
-_about: ContextVar[dict[str, str]] = ContextVar("qma_log_about", default={})  # noqa: B039  # never changed in place
+_about: ContextVar[dict[str, str]] = ContextVar("qma_log_about")
 
 
 @contextmanager
@@ -27,11 +27,11 @@ def about(*, line: str | None = None, business_date: date | None = None) -> Iter
     Examples
     --------
     >>> with about(line="demo"), about(business_date=date(2026, 3, 3)):
-    ...     sorted(_about.get().items())
+    ...     sorted(_about.get({}).items())
     [('business_date', '2026-03-03'), ('line', 'demo')]
     """
     said = {"line": line, "business_date": None if business_date is None else business_date.isoformat()}
-    token = _about.set(_about.get() | {name: value for name, value in said.items() if value is not None})
+    token = _about.set(_about.get({}) | {name: value for name, value in said.items() if value is not None})
     try:
         yield
     finally:
@@ -81,7 +81,7 @@ class _Handler(logging.StreamHandler):
 
 
 def _note(record: logging.LogRecord) -> bool:
-    record.about = _about.get()
+    record.about = _about.get({})
     return True
 
 
@@ -91,14 +91,14 @@ class _Words(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         weight = f"{record.levelname}: " if record.levelno >= logging.WARNING else ""
-        said: dict[str, str] = record.about  # type: ignore[attr-defined]
+        said: dict[str, str] = vars(record)["about"]
         place = f"[{' '.join(said.values())}] " if said else ""
         return f"{record.asctime} {place}{weight}{record.message}"
 
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        said: dict[str, str] = record.about  # type: ignore[attr-defined]
+        said: dict[str, str] = vars(record)["about"]
         entry: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,

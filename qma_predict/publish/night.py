@@ -29,7 +29,7 @@ from qma_predict.publish.pages.facts import Facts
 from qma_predict.publish.pages.rows import issues_of
 from qma_predict.publish.pages.words import Moments
 from qma_predict.publish.policy.select import one_more_hour, select
-from qma_predict.publish.reaction import NOTHING, SHADOW, Reaction, Scorers, acting, shadow_bytes
+from qma_predict.publish.reaction import NOTHING, SHADOW, Reaction, Scorers, acting, as_listed, shadow_bytes
 from qma_predict.publish.reasons.because import because
 from qma_predict.publish.scoring import score_candidates
 from qma_predict.publish.state import cautions, state_of
@@ -158,7 +158,7 @@ def make_night(
         "risk_list.xlsx": workbook.render(facts, ranked, unscored, **shown),
         "risk_list.csv": risk_list.to_csv(table),
         "scores.parquet": risk_list.to_parquet(table),
-        SHADOW: shadow_bytes(X, scorers),
+        SHADOW: shadow_bytes(X, scorers, as_listed(earlier.reaction, candidates)),
     }
     pinned = {
         "line_digest": line.digest,

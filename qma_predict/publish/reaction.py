@@ -1,7 +1,7 @@
 """How a night's list answers to what became of the lists before it, and what others would have scored."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,8 @@ SHADOW = "shadow.parquet"
 
 SHADOWS = ("model", "rule", "challenger")
 """Whose they are: the champion's own, before its level was moved; the best simple rule's; a challenger's."""
+
+_NONE: Mapping[str, pd.Series] = {}
 
 Predict = Callable[[pd.DataFrame], np.ndarray]
 """P(defect), shape (n_units,), for a feature table."""
@@ -129,17 +131,35 @@ def _there(scorer: Predict | None, model: Model, what: str) -> Predict:
     return scorer
 
 
-def shadow_bytes(X: pd.DataFrame, scorers: Scorers) -> bytes:
+def as_listed(reaction: Reaction, candidates: pd.DataFrame) -> dict[str, pd.Series]:
+    """Scores of a list by whose they are, of `SHADOWS`; none where the model's were moved.
+
+    Parameters
+    ----------
+    reaction : Reaction
+    candidates : DataFrame
+        ``unit_id`` and ``score``.
+    """
+    if reaction.moved and not reaction.without_model:
+        return {}
+    return {"rule" if reaction.without_model else "model": candidates.set_index("unit_id")["score"]}
+
+
+def shadow_bytes(X: pd.DataFrame, scorers: Scorers, known: Mapping[str, pd.Series] = _NONE) -> bytes:
     """Scores of units by everybody who can score, whoever makes the list, as a Parquet file.
 
     Parameters
     ----------
     X : DataFrame, shape (n_units, n_features), indexed by unit_id
     scorers : Scorers
+    known : mapping of str to Series of float, indexed by unit_id, optional
+        Scores that are known already, by name.
     """
     by_name = {"model": scorers.model, "rule": scorers.rule, "challenger": scorers.challenger}
-    none = np.full(len(X), np.nan)
-    scores = {name: none if predict is None or X.empty else predict(X) for name, predict in by_name.items()}
+    scores = {name: score.loc[X.index].to_numpy(dtype=float) for name, score in known.items()}
+    for name in by_name.keys() - known.keys():
+        predict = by_name[name]
+        scores[name] = np.full(len(X), np.nan) if predict is None or X.empty else predict(X)
     columns = {name: pa.array(np.round(scores[name], 6), from_pandas=True) for name in SHADOWS}
     table = pa.table({"unit_id": pa.array(X.index.astype(str), pa.string())} | columns)
     buffer = io.BytesIO()
