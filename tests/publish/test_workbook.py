@@ -175,3 +175,10 @@ def test_the_same_night_gives_the_same_bytes_and_names_no_clock():
     assert opened(content).properties.created == FACTS.as_of.replace(tzinfo=None)
     with zipfile.ZipFile(io.BytesIO(content)) as parts:
         assert {info.date_time for info in parts.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_rows_are_as_high_as_their_wrapped_texts_in_programs_that_do_not_fit_them():
+    long = "hold pressure 412 bar, good parts 428-441; bath temperature 731 degC, good parts 690-712, on FUR-2 " * 2
+    units = opened(full(because=because(["u0", "u3"]).assign(because=[long.strip(), "x" * 4_000])))["Units"]
+    usual = None  # one line
+    assert [units.row_dimensions[row].height for row in (2, 3, 4)] == [60.0, usual, 405.0]

@@ -7,6 +7,7 @@ holds a formula, whatever the plant calls its units. The same input gives the sa
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -45,6 +46,8 @@ _LONGEST_TEXT = 2_000  # characters of a cell; a spreadsheet holds 32,767
 _WIDTHS = {"unit_id": 22, "part": 12, "place": 24, "check": 22, "because": 60, "title": 48, "driver": 60, "result": 24}
 _WIDTHS |= {"comment": 30, "reason": 60, "places": 40, "action": 30, "list_id": 18, "risk": 20, "since": 18, "by": 10}
 _WIDTHS |= {"what": 22, "says": 110, "owner": 16, "due": 12, "business_date": 14, "verdict": 16, "nights": 22}
+_WIDTHS |= {"rank": 7, "minutes": 9, "issue": 7, "issues": 8, "units": 8, "caution": 20}
+_ROW_HEIGHT, _MOST_LINES = 15.0, 27  # points of one line of text; a spreadsheet's rows end at 409 points
 
 
 def render(
@@ -108,9 +111,11 @@ def render(
 
 def _fill(sheet: Worksheet, rows: pd.DataFrame, formats: Mapping[str, Format]) -> None:
     columns = list(rows.columns)
+    for row, lines in enumerate(_lines_needed(rows), start=1):  # not every program fits rows to wrapped text
+        sheet.set_row(row, _ROW_HEIGHT * min(lines, _MOST_LINES))
     for place, column in enumerate(columns):
         answer = column in _ANSWERS
-        sheet.set_column(place, place, _WIDTHS.get(column, 11))
+        sheet.set_column(place, place, _width(column))
         sheet.write_string(0, place, column, formats["head"])
         for row, value in enumerate(rows[column].tolist(), start=1):
             _write(sheet, row, place, value, formats["answer" if answer else "cell"])
@@ -130,6 +135,17 @@ def _fill(sheet: Worksheet, rows: pd.DataFrame, formats: Mapping[str, Format]) -
     sheet.fit_to_pages(1, 0)
     sheet.autofilter(0, 0, max(len(rows), 1), len(columns) - 1)
     sheet.protect("", {"autofilter": True, "format_columns": True, "format_rows": True})
+
+
+def _lines_needed(rows: pd.DataFrame) -> Iterable[int]:
+    """Lines that the longest wrapped text of each row takes in its column."""
+    for values in rows.itertuples(index=False):
+        texts = ((value, _width(column)) for value, column in zip(values, rows.columns, strict=True))
+        yield max((len(wrap(value, width)) for value, width in texts if isinstance(value, str) and value), default=1)
+
+
+def _width(column: str) -> int:
+    return _WIDTHS.get(column, 11)
 
 
 def _write(sheet: Worksheet, row: int, column: int, value: Any, form: Format) -> None:
