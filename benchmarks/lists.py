@@ -201,8 +201,9 @@ def expected(lists: Lists, seed: int) -> pd.DataFrame:
         spread = PromiseSpread(tuple(facts["promise_spread"]["shift"]), tuple(facts["promise_spread"]["chance"]))
         pit = spread.pit(listed["score"], found, rng.random())
         held = facts["low"] <= found <= facts["high"]
-        rows.append((night, len(listed), facts["expected"], found, held, pit))
-    return pd.DataFrame(rows, columns=["night", "listed", "expected", "found", "held", "pit"])
+        below, up_to = (spread.pit(listed["score"], facts[end], u) for end, u in (("low", 0.0), ("high", 1.0)))
+        rows.append((night, len(listed), facts["expected"], found, up_to - below, held, pit))
+    return pd.DataFrame(rows, columns=["night", "listed", "expected", "found", "promised", "held", "pit"])
 
 
 def reasons(lists: Lists) -> pd.DataFrame:
@@ -287,7 +288,10 @@ def report(tables: dict[str, pd.DataFrame]) -> None:
 
 def of_expected(table: pd.DataFrame) -> Iterator[str]:
     held = binomtest(int(table["held"].sum()), len(table)).proportion_ci()
-    yield f"interval held on {table['held'].mean():.3f} of {len(table)} nights ({held.low:.3f} to {held.high:.3f})"
+    yield (
+        f"interval held on {table['held'].mean():.3f} of {len(table)} nights ({held.low:.3f} to {held.high:.3f}); "
+        f"its ends are whole defects, so that it promises {table['promised'].mean():.3f}"
+    )
     yield f"PIT uniform: p {kstest(table['pit'], 'uniform').pvalue:.3f}, mean {table['pit'].mean():.2f}"
     listed, found = table["listed"].sum(), table["found"].sum()
     yield f"expected {table['expected'].sum():.0f}, found {found} of {listed} listed"

@@ -63,8 +63,9 @@ class PromiseSpread:
     def interval(self, scores: npt.ArrayLike) -> Found:
         """Return how many defects the checks should find, with the central 90 % interval.
 
-        The interval runs from the 5 % to the 95 % quantile, so it holds at least 90 %; where these leave out the
-        expected number itself, rounded, it is widened to hold it.
+        Expected is the mean of the same distribution: the sum of `risks`, not of the scores. The interval runs from
+        the 5 % to the 95 % quantile, so it holds at least 90 %; where these leave out the expected number itself,
+        rounded, it is widened to hold it.
 
         Parameters
         ----------
@@ -80,15 +81,39 @@ class PromiseSpread:
         --------
         >>> CHANCE_ALONE.interval([0.5, 0.5])
         Found(expected=1.0, low=0, high=2)
-        >>> CHANCE_ALONE.interval([0.25] * 40), PromiseSpread((-1.0, 1.0), (0.5, 0.5)).interval([0.25] * 40)
-        (Found(expected=10.0, low=6, high=15), Found(expected=10.0, low=2, high=23))
+        >>> doubtful = PromiseSpread((-1.0, 1.0), (0.5, 0.5)).interval([0.25] * 40)
+        >>> CHANCE_ALONE.interval([0.25] * 40), doubtful._replace(expected=round(doubtful.expected, 1))
+        (Found(expected=10.0, low=6, high=15), Found(expected=11.7, low=2, high=23))
         """
         score = _probabilities(scores)
         up_to = np.cumsum(self._chances(score))
         rounding = 1e-12  # a quantile that is hit exactly must not be missed by a rounding error of the sum
         low, high = (int(np.argmax(up_to >= level - rounding)) for level in (0.05, 0.95))
-        expected = float(score.sum())
+        expected = float(self.risks(score).sum())
         return Found(expected, min(low, int(expected)), max(high, int(expected + 0.5)))
+
+    def risks(self, scores: npt.ArrayLike) -> np.ndarray:
+        """Return P(defect) of each unit with what is known of the shift, shape (n_units,): its mean over all shifts.
+
+        What is counted over units (expected on the list, among as many at random, by one more hour) is counted with
+        these. Lists show and rank by the scores themselves, which the shift moves all alike.
+
+        Parameters
+        ----------
+        scores : array of float, shape (n_units,)
+            P(defect) by the model.
+
+        Raises
+        ------
+        ValueError
+            A score is missing or outside [0, 1].
+
+        Examples
+        --------
+        >>> PromiseSpread((-1.0, 0.0), (0.5, 0.5)).risks([0.5, 0.1]).round(2)
+        array([0.38, 0.07])
+        """
+        return np.asarray(self.chance) @ _shifted(_probabilities(scores), np.asarray(self.shift))
 
     def pit(self, scores: npt.ArrayLike, found: int, u: float) -> float:
         """Return the randomised probability integral transform of what was found.

@@ -167,7 +167,6 @@ def make_night(
         "made_by": model.contestant,
         "reaction": asdict(earlier.reaction),
         "provenance": asdict(provenance),
-        "promise_spread": asdict(model.spread),
         "candidates": len(candidates),
         "listed": int(ranked["listed"].sum()),
         "not_scored": len(unscored),
@@ -223,6 +222,7 @@ def _facts(scored: _Scored, list_id: str, no_issues_because: str, provenance: Pr
     business_date, promises = scored.business_date, scored.earlier.promises
     listed = ranked.loc[ranked["listed"], "score"]
     found = None if model.ranking else model.spread.interval(listed)  # counts follow from probabilities only
+    risks = model.spread.risks(ranked["score"])
     tables: list[str] = sorted({source.table for source in line.sources})
     fresh = {table: _newest(history, table) for table in tables}
     state, reasons = state_of(
@@ -257,13 +257,14 @@ def _facts(scored: _Scored, list_id: str, no_issues_because: str, provenance: Pr
         expected=found and found.expected,
         low=found and found.low,
         high=found and found.high,
-        random_found=None if model.ranking else risk_list.random_would_find(ranked["score"], checks=len(listed)),
-        more_hour=None if model.ranking else one_more_hour(ranked).expected,
+        random_found=None if model.ranking else risk_list.random_would_find(risks, checks=len(listed)),
+        more_hour=None if model.ranking else one_more_hour(ranked, model.spread).expected,
         ahead=int((ranked.loc[ranked["listed"], "station"] != line.gate.name).sum()),
         ranking=model.ranking,
         no_issues_because=no_issues_because,
         approved=provenance.approved,
         next_training=provenance.next_training,
+        promise_spread=model.spread,
         retrospective=provenance.retrospective,
     )
 

@@ -78,9 +78,9 @@ def test_every_number_of_the_manifest_follows_from_the_csv(make_history, tiny_li
     assert listed["selected_by"].value_counts().to_dict() == {"rank": 9, "audit": 3}
     kept = PromiseSpread(said["promise_spread"]["shift"], said["promise_spread"]["chance"])
     assert tuple(kept.interval(listed["score"])) == (said["expected"], said["low"], said["high"])
-    assert said["random_found"] == pytest.approx(12 * scored["score"].mean())
+    assert said["random_found"] == pytest.approx(12 * kept.risks(scored["score"]).mean())
     worth = scored[(scored["value"] > 0) & ~scored["listed"]].sort_values("rank")
-    assert said["more_hour"] == pytest.approx(worth["score"].head(12).sum())
+    assert said["more_hour"] == pytest.approx(kept.risks(worth["score"].head(12)).sum())
     assert said["ahead"] == (listed["station"] != line.gate.name).sum()
     value = 100 * scored["score"] - 2 - (1 - scored["score"])
     assert scored["value"].tolist() == pytest.approx(value.tolist(), abs=1e-6)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from example_lists import promises, ranked
 
+from qma_predict.learn.promise import PromiseSpread
 from qma_predict.publish.pages.pictures import MOST_POINTS, capacity_curve, course, nights
 
 TIMES = pd.Series(pd.date_range("2026-11-20", periods=5, freq="D", tz="UTC"))
@@ -36,6 +37,12 @@ def test_the_capacity_curve_tells_what_tonight_and_more_would_find():
         label(svg)
         == "Expected defects against units checked: tonight's 2 checks find about 1.8; 10 would find about 7."
     )
+
+
+def test_the_capacity_curve_counts_as_the_promise_does():
+    halved = PromiseSpread((-float(np.log(2)),), (1.0,))  # odds of 9 and 1
+    svg = capacity_curve(ranked([0.9] * 4 + [0.5] * 6, listed=2), halved)
+    assert "tonight's 2 checks find about 1.6; 10 would find about 5." in label(svg)
 
 
 def test_the_capacity_curve_counts_audits_with_the_list():

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from policies import night, with_policy
 
 from qma_predict.errors import PublicationError
+from qma_predict.learn.promise import PromiseSpread
 from qma_predict.learn.trust import RiskRanges
 from qma_predict.publish.policy.select import Extra, one_more_hour, select
 from qma_predict.publish.risk_list import CANDIDATE_COLUMNS
@@ -229,6 +230,8 @@ def test_one_more_hour_checks_the_next_units_that_fit_into_it(tiny_line):
     ranked = select(candidates, line, list_id="1")
     assert ranked["unit_id"].tolist() == ["a", "b", "c", "d", "e", "f"]
     assert one_more_hour(ranked) == Extra(3, pytest.approx(0.81))
+    halved = PromiseSpread((-float(np.log(2)),), (1.0,))  # odds of 1, 3 / 7 and 1 / 99
+    assert one_more_hour(ranked, halved) == Extra(3, pytest.approx(1 / 3 + 3 / 17 + 1 / 199))
 
 
 def test_one_more_hour_is_not_spent_on_checks_that_are_worth_nothing(tiny_line):

@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 
 import pandas as pd
 
+from qma_predict.learn.promise import CHANCE_ALONE, PromiseSpread
 from qma_predict.publish.pages.words import Moments, count_words, counted, risk_words
 
 STATES = {
@@ -49,6 +50,7 @@ class Facts:
     no_issues_because: str = ""  # why no issue can be told tonight; empty if it can
     approved: str = ""  # who made the model champion: "approved by A. Meyer"; empty if that is not recorded
     next_training: datetime | None = None  # by schedule
+    promise_spread: PromiseSpread = CHANCE_ALONE  # by which defects among scored units are counted
     retrospective: bool = False  # made after its day was over, for the record
 
     @property

@@ -239,7 +239,8 @@ def _pictures(night: pd.DataFrame, facts: Facts, promises: pd.DataFrame | None) 
     if promises is not None and not promises.empty:
         drawn.append(("What each night's list promised, and what was found", pictures.nights(promises)))
     if not facts.ranking:
-        drawn.append(("What more or fewer checks tonight would find", pictures.capacity_curve(night)))
+        curve = pictures.capacity_curve(night, facts.promise_spread)
+        drawn.append(("What more or fewer checks tonight would find", curve))
     return [(caption, Markup(svg)) for caption, svg in drawn if svg]
 
 

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
+from qma_predict.learn.promise import CHANCE_ALONE, PromiseSpread
 from qma_predict.publish.pages.facts import kept_words
 from qma_predict.publish.pages.words import count_words, counted, day_words
 
@@ -93,30 +94,32 @@ def nights(promises: pd.DataFrame) -> str:
 
 
 @_styled()
-def capacity_curve(ranked: pd.DataFrame) -> str:
+def capacity_curve(ranked: pd.DataFrame, spread: PromiseSpread = CHANCE_ALONE) -> str:
     """Return the defects that checks are expected to find against their number, with tonight's list marked.
 
     Parameters
     ----------
     ranked : DataFrame, one row a scored candidate, best first
         ``score`` and ``listed``.
+    spread : PromiseSpread, default `CHANCE_ALONE`
+        How far a night's probabilities are off together.
 
     Returns
     -------
     str
         SVG; empty if nothing is listed.
     """
-    score, listed = ranked["score"].to_numpy(float), ranked["listed"].to_numpy(bool)
+    risk, listed = spread.risks(ranked["score"]), ranked["listed"].to_numpy(bool)
     checks = int(listed.sum())
     if checks == 0:
         return ""
-    shown = min(len(score), max(3 * checks, 20))
+    shown = min(len(risk), max(3 * checks, 20))
     steps = np.unique(np.linspace(0, shown, min(shown, 120) + 1).round().astype(int))
-    found = np.concatenate([[0.0], score.cumsum()])[steps]
-    expected = float(score[listed].sum())
+    found = np.concatenate([[0.0], risk.cumsum()])[steps]
+    expected = float(risk[listed].sum())
     figure, axes = _figure(4.2, 1.75, below=0.38)
     axes.plot(steps, found, "-", color="black", label="by this list's order")
-    axes.plot([0, shown], [0, shown * score.mean()], color=_MIDDLE, linestyle=(0, (1, 2)), label="at random")
+    axes.plot([0, shown], [0, shown * risk.mean()], color=_MIDDLE, linestyle=(0, (1, 2)), label="at random")
     axes.plot([checks, checks], [0, expected], color=_MIDDLE, linewidth=0.8, linestyle="--")
     axes.plot([checks], [expected], "o", color="black", markersize=4.5, label="tonight")
     axes.set(xlim=(0, shown), ylim=(0, max(float(found[-1]), expected, 1e-9) * 1.08))

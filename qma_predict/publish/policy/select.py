@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from qma_predict.learn.promise import CHANCE_ALONE, PromiseSpread
 from qma_predict.learn.trust import NO_RANGES, RiskRanges
 from qma_predict.line import Line
 from qma_predict.publish.policy.audits import draw, inclusion_probabilities
@@ -97,13 +98,15 @@ def select(
     return ranked
 
 
-def one_more_hour(ranked: pd.DataFrame) -> Extra:
+def one_more_hour(ranked: pd.DataFrame, spread: PromiseSpread = CHANCE_ALONE) -> Extra:
     """Return what one more hour of inspection would add: the next units by rank that fit into 60 minutes.
 
     Parameters
     ----------
     ranked : DataFrame
         As `select` returns it.
+    spread : PromiseSpread, default `CHANCE_ALONE`
+        How far a night's probabilities are off together.
 
     Returns
     -------
@@ -112,7 +115,7 @@ def one_more_hour(ranked: pd.DataFrame) -> Extra:
     """
     worth = ~(ranked["value"] <= 0) & ~ranked["listed"]
     more = _fill(_ticks(ranked["minutes"]), worth.to_numpy(), 60 * _TICK)
-    return Extra(int(more.sum()), float(ranked.loc[more, "score"].sum()))
+    return Extra(int(more.sum()), float(spread.risks(ranked.loc[more, "score"]).sum()))
 
 
 def _in_order(candidates: pd.DataFrame, line: Line, *, known: bool) -> pd.DataFrame:
