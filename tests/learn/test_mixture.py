@@ -14,7 +14,7 @@ def plant(n, seed=0):
 def test_a_model_that_knows_more_gains_with_the_rows_that_show_it():
     gained = [mixture_weights(*plant(n))[0] for n in (10, 100, 1000, 10_000)]
     assert gained == sorted(gained)
-    assert gained[0] < 0.6
+    assert gained[0] < 0.75
     assert gained[-1] > 0.95
 
 
