@@ -13,6 +13,9 @@ from typing import IO, Any
 VARIABLE = "QMA_LOG"
 """Variable of the environment: `json` for one JSON object a line."""
 
+RUN = "PREFECT__FLOW_RUN_ID"
+"""Variable that Prefect sets in a process of its own for a run, as those of `qma serve` and of workers."""
+
 OURS = ("qma_predict", "pipelines")
 
 _in_use: list[logging.Handler] = []
@@ -65,8 +68,13 @@ def set_up_as_asked() -> None:
 
 
 def take_back() -> None:
-    """Log in the form that was set up, if one was: Prefect puts its own in its place when it is imported."""
-    if _in_use:
+    """Log in the form that was set up: Prefect puts its own in its place when it is imported.
+
+    Where none was set up, and Prefect started this process for a run, it is set up as asked.
+    """
+    if not _in_use and RUN in os.environ:
+        set_up_as_asked()
+    elif _in_use:
         root = logging.getLogger()
         theirs = [one for one in root.handlers if not isinstance(one, _Handler)]
         root.handlers[:] = [one for one in theirs if not type(one).__module__.startswith("prefect.")] + _in_use

@@ -3,6 +3,7 @@
 What goes wrong is done to such a process: it is ended at a step, its files may not grow, its sources change.
 """
 
+import ctypes
 import json
 import logging
 import multiprocessing
@@ -71,14 +72,50 @@ def scheduled(plant: Plant, *moments: datetime, **fault: Any) -> Outcome:
     return _in_child(plant, moments, None, fault)
 
 
+def trained(plant: Plant, *modes: tuple[int, int]) -> Outcome:
+    """Train, and log monitoring, while the MLflow store's folder and its file have one pair of modes after another."""
+    return _outcome(_train, plant, modes)
+
+
 def _in_child(plant: Plant, when: Any, day: date | None, fault: dict[str, Any]) -> Outcome:
+    return _outcome(_work, plant, when, day, **fault)
+
+
+def _outcome(work: Callable[..., None], *args: Any, **kwargs: Any) -> Outcome:
     with TemporaryDirectory() as folder:
         told = Path(folder) / "told.json"
-        child = PROCESSES.Process(target=_work, args=(plant, when, day, told), kwargs=fault)
+        child = PROCESSES.Process(target=work, args=(*args, told), kwargs=kwargs)
         child.start()
         child.join()
         told_there = json.loads(told.read_text()) if told.exists() else {}
         return Outcome(code=child.exitcode, **told_there)
+
+
+def _train(plant: Plant, modes: tuple[tuple[int, int], ...], told: Path) -> None:
+    from pipelines.train import learn
+    from qma_predict.publish.models import registry
+
+    registry.check(plant.home)  # makes it
+    _without_powers()
+    log, as_of = _Kept(), plant.at("2026-03-02 12:00")
+    logging.getLogger().addHandler(log)
+    for folder, file in modes:
+        (plant.home.mlflow / "mlflow.db").chmod(file)
+        plant.home.mlflow.chmod(folder)
+        try:
+            learn(str(plant.folder), str(plant.home.folder), as_of)
+        except QmaError as error:
+            log.lines.append(f"{type(error).__name__}: {error}")
+        registry.log_monitoring(plant.home, plant.line, as_of.date(), {"lists": 1.0}, "<p>")
+        plant.home.mlflow.chmod(0o700)
+    told.write_text(json.dumps({"said": log.lines}))
+
+
+def _without_powers() -> None:
+    """Let permissions bind this process, which may be root's, as they bind that of any user."""
+    if sys.platform == "linux":
+        version_3, nothing = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+        assert ctypes.CDLL(None).capset(version_3, nothing) == 0  # no capabilities; the user stays who it is
 
 
 def _work(
@@ -90,12 +127,15 @@ def _work(
     kill: int | None = None,
     largest: int | None = None,
     meddle: Callable[[str], None] | None = None,
+    powers: bool = True,
 ) -> None:
     """Make lists in this process, which is ended at the step of number `kill`.
 
     `largest` bounds the size of files [bytes], as a full disk does; `meddle` is told the path of every source's file
-    after it was found and before it is read.
+    after it was found and before it is read; without `powers`, permissions bind root too.
     """
+    if not powers:
+        _without_powers()
     steps, log = _with_steps(kill), _Kept()
     logging.getLogger().addHandler(log)
     pipelines.steps.WAIT_SECONDS = 0

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from nights_in_children import KILLED, Outcome, build, night, scheduled
+from nights_in_children import KILLED, Outcome, build, night, scheduled, trained
 from small_plant import FIRST, Plant, assert_whole, contents, keep, rows
 
 from qma_predict.data.lake import Lake
@@ -146,13 +146,12 @@ def locked(file: Path):
     return connection
 
 
-@pytest.mark.parametrize("state", ["missing", "locked", "read-only"])
+@pytest.mark.parametrize("state", ["missing", "locked"])
 def test_a_night_does_not_need_the_mlflow_store(plant, whole, state):
     store = plant.home.mlflow
     with closing(sqlite3.connect(":memory:")) as held:
-        if state != "missing":
-            store.mkdir()
         if state == "locked":
+            store.mkdir()
             held = locked(store / "mlflow.db")
             lock = plant.home.folder / "locks" / f"{STORE_LOCK}.lock"
             with lock.open("w") as opened:
@@ -160,14 +159,27 @@ def test_a_night_does_not_need_the_mlflow_store(plant, whole, state):
                 done = tonight(plant)
             held.close()
         else:
-            if state != "missing":
-                (store / "mlflow.db").write_bytes(b"no database")
-            if state == "read-only":
-                (store / "mlflow.db").chmod(0o400)
-                store.chmod(0o500)
             done = tonight(plant)
-            if state == "read-only":
-                store.chmod(0o700)
+    assert (done.code, done.error, done.said, done.modules) == (0, "", [], [])
+    assert_as_undisturbed(plant, whole)
+
+
+def test_a_read_only_mlflow_store_stops_trainings_before_they_begin_in_words_and_no_night(plant, whole):
+    store = plant.home.mlflow
+    done = trained(plant, (0o500, 0o400), (0o700, 0o400), (0o500, 0o600))
+    assert done.code == 0
+    assert len(done.said) == 6
+    for training, monitoring in zip(done.said[::2], done.said[1::2], strict=True):
+        words = f"{store}: the MLflow store cannot be used: attempt to write a readonly database. "
+        assert training.startswith(f"ModelError: {words}Trainings need it, nights do not: ")
+        assert "check its permissions and the disk" in training
+        assert monitoring.startswith(f"{store}: the monitoring of tiny, 2026-03-02 is not logged: {words}")
+    with closing(sqlite3.connect(store / "mlflow.db")) as kept:
+        assert kept.execute("SELECT name FROM sqlite_master WHERE name = 'writable'").fetchall() == []
+    (store / "mlflow.db").chmod(0o400)
+    store.chmod(0o500)
+    done = tonight(plant, powers=False)
+    store.chmod(0o700)
     assert (done.code, done.error, done.said, done.modules) == (0, "", [], [])
     assert_as_undisturbed(plant, whole)
 

@@ -280,6 +280,7 @@ def _check_free(home: Home) -> None:
     if file.exists():
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=2.0)) as connection:
             connection.execute("BEGIN IMMEDIATE")
+            connection.execute("CREATE TABLE writable (x)")  # never kept; of a store that is read-only, BEGIN succeeds
 
 
 def _experiment(client: Any, home: Home, line: Line) -> str:
