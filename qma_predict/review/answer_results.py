@@ -16,7 +16,8 @@ def inspections_of(answers: pd.DataFrame, units: pd.DataFrame, listed: pd.DataFr
 
     An answer with a result is an inspection of each characteristic that the list told to check, or else of all that
     count at the gate. It happened when the first result was answered: a later answer is a correction of it, and not
-    another inspection. A result that is taken back has the first code of `gate.void`. Which of several
+    another inspection. A unit that was on two lists has an inspection for each, the older list's first where both
+    were answered at one moment. A result that is taken back has the first code of `gate.void`. Which of several
     characteristics failed an answer does not say: all have its result, as a unit is defect if any failed.
 
     Parameters
@@ -45,6 +46,8 @@ def inspections_of(answers: pd.DataFrame, units: pd.DataFrame, listed: pd.DataFr
     rows = rows.merge(last_result[[*UNIT, "code"]].rename(columns={"code": "result"}), on=UNIT)
     rows = rows.merge(listed[[*UNIT, "selected_by", "selection_probability", "check"]], on=UNIT)
     rows = rows.sort_values(UNIT, ignore_index=True)
+    same = rows.groupby(["unit_id", "occurred_at"]).cumcount()  # on two lists in one file: not one inspection twice
+    rows["occurred_at"] += pd.to_timedelta(same, unit="us")
     rows["row"] = np.arange(1, len(rows) + 1)
     rows["characteristic"] = [_characteristics(check, line) for check in rows["check"]]
     rows = rows.explode("characteristic", ignore_index=True)

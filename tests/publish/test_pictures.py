@@ -26,6 +26,12 @@ def test_nights_tell_how_many_promises_were_kept():
     )
 
 
+def test_where_nothing_was_checked_nothing_is_drawn_as_found():
+    unknown = {"checked": 0, "found": 0, "verdict": "not enough yet"}
+    points = [svg.count("<use ") for svg in map(nights, (promises({}, unknown), promises({}, {})))]
+    assert points[0] < points[1]
+
+
 def test_nights_without_a_promised_number_show_what_was_found():
     rows = promises({"promised": np.nan, "low": np.nan, "high": np.nan, "found": 0})
     assert "1 night up to Mon 23 Nov" in label(nights(rows))

@@ -333,6 +333,18 @@ def test_the_workbook_of_a_list_is_filled_in_by_a_spreadsheet_and_comes_back_wit
     assert counts(plant.take(tmp_path / "filled.csv", **later)) == (len(NAMES), 0, 0)
 
 
+def test_a_unit_that_was_on_two_lists_of_one_file_is_inspected_twice_and_none_is_lost(plant, tmp_path):
+    before = {"u1": {"score": 0.1, "selected_by": "audit", "selection_probability": 0.2, "check": "leak"}}
+    put_list(plant.lists, plant.line, DAY - timedelta(days=1), before)
+    file = tmp_path / "both.csv"
+    file.write_text("list_id,unit_id,result,comment\ntiny-2026-11-23,u1,2,\ntiny-2026-11-24,u1,1,\n")
+    done = plant.take(file)
+    assert (done.accepted, done.refused) == (2, ())
+    leak = [row for row in plant.results() if row[:2] == ("u1", "leak")]
+    assert leak == [("u1", "leak", True, None), ("u1", "leak", False, None)]
+    assert plant.lake.read("quarantine").empty
+
+
 def test_a_list_that_nobody_filled_in_has_no_answers(plant, xlsx, csv):
     done = plant.take(xlsx(units=[("u1", "", "")], check=[("u1", "", " ")]))
     assert counts(done) == (0, 0, 0)

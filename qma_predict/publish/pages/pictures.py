@@ -62,8 +62,9 @@ def nights(promises: pd.DataFrame) -> str:
     Parameters
     ----------
     promises : DataFrame, one row a list, in any order
-        ``business_date`` (date), ``promised``, ``low``, ``high``, ``found`` [defects] and ``verdict``. Lists that
-        promised no number show what was found alone.
+        ``business_date`` (date), ``promised``, ``low``, ``high``, ``found`` [defects], ``checked`` [units] and
+        ``verdict``. Lists that promised no number show what was found alone, those of which nothing is checked yet
+        only what they promise.
 
     Returns
     -------
@@ -81,7 +82,7 @@ def nights(promises: pd.DataFrame) -> str:
     low, high = rows["low"].to_numpy(float), rows["high"].to_numpy(float)
     axes.vlines(x, low, high, color="#9a9a9a", linewidth=3.2, label="promised (90 %)")
     axes.plot(x, rows["promised"].to_numpy(float), "_", color="black", markersize=5, label="expected")
-    found = rows["found"].to_numpy(float)
+    found = rows["found"].where(rows["checked"] > 0).to_numpy(float)  # where nothing was checked nothing is known
     axes.plot(x, found, "o", color="black", markerfacecolor="white", markersize=3.6, label="found")
     marked = np.unique(x[np.linspace(0, len(x) - 1, min(len(x), 5)).round().astype(int)])
     axes.set_xticks(marked, [_short(date.fromordinal(int(day))) for day in marked])
