@@ -54,7 +54,7 @@ def _publish(line: Line, home: Home, business_date: date, replace: str | None, r
         business_date,
         folder=home.published(line.name),
         champion=champion,
-        under=provenance(home, line, history, champion.model, retrospective=retrospective),
+        under=provenance(line, history, champion, retrospective=retrospective),
         replace=replace,
     )
 

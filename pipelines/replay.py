@@ -45,6 +45,7 @@ from qma_predict.publish.models import champion_log, kept_models
 from qma_predict.publish.models.model import Model, described, line_of
 from qma_predict.publish.night import Provenance
 from qma_predict.publish.reaction import Predict, read_shadow
+from qma_predict.review.earlier import lists_before
 from qma_predict.review.performance import published_scores
 from qma_predict.review.promises import promises
 
@@ -215,7 +216,8 @@ def _challenger(replay: _Replay, day: date, facts: Mapping[str, Any]) -> tuple[M
     if read_shadow(replay.real / day.isoformat())["challenger"].isna().all():
         return None
     try:
-        model = champion_log.shadow(replay.home, replay.line.name, facts["provenance"]["champion_log"])
+        known = champion_log.entries(replay.home, replay.line.name)
+        model = champion_log.shadow(replay.home, replay.line.name, known, facts["provenance"]["champion_log"])
         return None if model is None else (model, kept_models.load(replay.home, model))
     except ModelError as error:
         log.warning("no shadow list: %s", error)
@@ -232,7 +234,7 @@ def _by_the_calendar(replay: _Replay, day: date) -> _Had:
         log.info("training as of %s UTC", f"{at:%Y-%m-%d %H:%M}")
         _train(replay, at)
     history, champion = replay.at(moment), load_champion(place, line, moment, retrospective=True)
-    return _Had(history, champion, provenance(place, line, history, champion.model), moments[-1])
+    return _Had(history, champion, provenance(line, history, champion), moments[-1])
 
 
 def _trainings(replay: _Replay, day: date) -> Iterator[datetime]:
@@ -287,7 +289,8 @@ def _judged(replay: _Replay, asked: list[date]) -> Replay:
     outcome = labels(known, units, line)
     weight = inspection_weights(known, units, line)
     equal = weight[outcome.notna()].nunique() <= 1
-    told = promises(folder, known, line, most=len(bundle.published_dates(folder)))
+    most = len(bundle.published_dates(folder))
+    told = promises(lists_before(folder, line, known.as_of.to_pydatetime(), most=most), known, line, most=most)
     nights = pd.DataFrame([_facts(replay, day) for day in asked])
     return evaluate(line, nights, told, scores, outcome, None if equal else weight, replay.begun.known_until)
 

@@ -2,9 +2,10 @@
 
 A Prefect server (its own, unless PREFECT_API_URL names another one) and a runner are children of this process, which
 starts them again when they end. Beside them it looks itself: a list that is due for longer than `GRACE`, is not
-published and that nobody makes, is made in a child that does not use Prefect; so is a list whose run was killed. What
-else falls due while the server does not answer, or the runner does not run, is started in the same way. That two start
-the same night is harmless: one run a line at a time, one list a date.
+published and that nobody makes, is made in a child that does not use Prefect; so is a list whose run was killed. Where
+that was after the list was published, or a service refused its message, such a child tells those who have not had it.
+What else falls due while the server does not answer, or the runner does not run, is started in the same way. That two
+start the same night is harmless: one run a line at a time, one list a date.
 
 Prefect's own limit of one run a deployment is not used: where its holder is killed the slot stays taken, and every
 later night would be cancelled or wait for ever (reported of Prefect 3.7).
@@ -32,11 +33,12 @@ from pipelines.ingest import now_utc
 from pipelines.logs import about
 from pipelines.scheduled import due, is_running, timetable
 from pipelines.steps import answers
-from qma_predict.errors import HomeError, LineError, NoList
+from qma_predict.errors import DamagedList, HomeError, LineError, NoList
 from qma_predict.home import Home, open_home
 from qma_predict.line import Line, load_line
 from qma_predict.line.operation import firings
 from qma_predict.publish.lists import bundle
+from qma_predict.publish.messages.digest import is_told
 
 log = logging.getLogger(__name__)
 
@@ -183,6 +185,7 @@ class Guard:
     last: float = 0.0
     looked: datetime = field(default_factory=now_utc)
     missing: dict[date, float] = field(default_factory=dict)
+    untold: dict[date, tuple[float, float]] = field(default_factory=dict)
     children: dict[str, Child] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -204,6 +207,7 @@ class Guard:
         with about(line=self.line.name):
             with _tried_again():
                 self._see_to_the_list(now)
+                self._see_to_the_message(now)
             if not works:
                 self._see_to_the_rest(before, now)
 
@@ -216,6 +220,18 @@ class Guard:
         since, child = self.missing.setdefault(day, self.last), self.children["nightly run"]
         if self.last >= since + self.grace and child.may_start and not is_running(self.home, self.line):
             log.warning("the list of %s is due and nobody makes it: it is made without Prefect", day)
+            child.start()
+
+    def _see_to_the_message(self, now: datetime) -> None:
+        """Let people be told who were not; after each try four times as late, for an address may be wrong for good."""
+        day, child = untold(self.line, self.home, now), self.children["nightly run"]
+        if day is None:
+            self.untold.clear()
+            return
+        due_at, wait = self.untold.setdefault(day, (self.last + self.grace, self.grace))
+        if self.last >= due_at and not child.alive and not is_running(self.home, self.line):
+            log.warning("the list of %s is published and not everybody was told: a run without Prefect does it", day)
+            self.untold[day] = self.last + 4 * wait, 4 * wait
             child.start()
 
     def _see_to_the_rest(self, before: datetime, now: datetime) -> None:
@@ -238,6 +254,17 @@ def unmade(line: Line, home: Home, now: datetime) -> date | None:
         log.warning("%s: cannot be read: %s", home.published(line.name), error)
         return None
     return None if day in published else day
+
+
+def untold(line: Line, home: Home, now: datetime) -> date | None:
+    """Business date whose list is published and still in use, and that not everybody of `line.messages.to` was sent."""
+    day, folder = line.current_business_date(now), home.published(line.name)
+    try:
+        numbers = bundle.revisions(folder, day)
+        return day if numbers and not is_told(home, line, day, max(numbers)) else None
+    except (OSError, DamagedList) as error:
+        log.warning("nobody knows who was told of the list of %s: %s", day, error)
+        return None
 
 
 @contextmanager

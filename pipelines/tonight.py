@@ -22,7 +22,8 @@ from qma_predict.publish.models.champion_entries import Entry
 from qma_predict.publish.models.model import Model, line_of
 from qma_predict.publish.night import Earlier, Night, Provenance, knows_too_much, make_night
 from qma_predict.publish.reaction import Predict, Scorers
-from qma_predict.review.performance import earlier_scores
+from qma_predict.review.earlier import lists_before
+from qma_predict.review.performance import earlier_candidates
 from qma_predict.review.promises import promises
 from qma_predict.review.reaction import reaction
 
@@ -47,6 +48,8 @@ class Champion:
         Why it is used in place of the champion; empty if it is the champion.
     challenger : tuple of Model and callable, optional
         Whose scores are kept unseen.
+    log : tuple of Entry
+        The champion log by which it was found; empty if it was found otherwise.
     """
 
     model: Model
@@ -56,6 +59,7 @@ class Champion:
     invalid: str = ""
     instead: str = ""
     challenger: tuple[Model, Predict] | None = None
+    log: tuple[Entry, ...] = ()
 
 
 def load_champion(home: Home, line: Line, moment: datetime, *, retrospective: bool = False) -> Champion:
@@ -81,7 +85,7 @@ def load_champion(home: Home, line: Line, moment: datetime, *, retrospective: bo
     problems: list[str] = []
     for entry in _reigned(known, then or champion_log.reigning(known)):
         try:
-            loaded = load_model(home, champion_log.model_of(home, line.name, entry))
+            loaded = replace(load_model(home, champion_log.model_of(home, line.name, entry)), log=tuple(known))
         except ModelError as error:
             log.error("%s", error)
             problems.append(str(error))
@@ -92,7 +96,7 @@ def load_champion(home: Home, line: Line, moment: datetime, *, retrospective: bo
         newest = entry == champion_log.reigning(known)
         if problems and not newest and not retrospective:
             return replace(loaded, instead=f"v{loaded.model.version}, an earlier champion, is used. {problems[0]}")
-        return replace(loaded, challenger=_challenger(home, line) if newest else None)
+        return replace(loaded, challenger=_challenger(home, line, known) if newest else None)
     if problems:
         raise ModelError("\n".join(problems))
     return load_model(home, champion_log.champion(home, line.name))  # says why there is none
@@ -120,10 +124,10 @@ def load_model(home: Home, model: Model) -> Champion:
         return Champion(model, predict, None, reference)
 
 
-def provenance(home: Home, line: Line, history: History, model: Model, *, retrospective: bool = False) -> Provenance:
-    """Under what the list of a model is made now."""
-    known = champion_log.entries(home, line.name)
-    entry = next((one for one in reversed(known) if one.reigns and one.version == model.version), None)
+def provenance(line: Line, history: History, champion: Champion, *, retrospective: bool = False) -> Provenance:
+    """Under what the list of a champion is made now."""
+    known = champion.log
+    entry = next((one for one in reversed(known) if one.reigns and one.version == champion.model.version), None)
     moment = history.as_of.to_pydatetime()
     return Provenance(
         champion_log=known[-1].sha256 if known else "",
@@ -150,11 +154,13 @@ def lay_out(
     under : Provenance
     """
     line = line_of(line, champion.model)
-    told = promises(folder, history, line)
-    reacted = reaction(folder, history, line, champion.model, told)
+    lists = lists_before(folder, line, history.as_of.to_pydatetime())
+    told = promises(lists, history, line)
+    reacted = reaction(lists, history, line, champion.model, told)
     reacted = replace(reacted, invalid=champion.invalid, instead=champion.instead)
     scorers = Scorers(champion.predict, champion.rule, _unseen(champion.challenger, history, line))
-    before = Earlier(told, earlier_scores(folder, history, line), reacted)
+    known = earlier_candidates(lists, champion.model)
+    before = Earlier(told, known.scores, known.drawn, reacted)
     return make_night(history, line, business_date, champion.model, scorers, champion.reference, before, under)
 
 
@@ -167,10 +173,10 @@ def _reigned(known: list[Entry], newest: Entry | None) -> Iterator[Entry]:
     yield from versions.values()
 
 
-def _challenger(home: Home, line: Line) -> tuple[Model, Predict] | None:
+def _challenger(home: Home, line: Line, known: list[Entry]) -> tuple[Model, Predict] | None:
     """A challenger that did not win or is not approved yet; that it cannot be loaded is no matter of the night."""
     try:
-        model = champion_log.shadow(home, line.name)
+        model = champion_log.shadow(home, line.name, known)
         return None if model is None else (model, kept_models.load(home, model))
     except ModelError as error:
         log.warning("no shadow list: %s", error)

@@ -10,12 +10,16 @@
     |-- NotEnoughData      too few units, labels or days for what was asked
     |-- ModelError         no champion, or a model that is not what it was
     |-- PublicationError   a list cannot be published, or a published one is damaged
+    |   `-- DamagedList    a published list is not what was published
     |-- NoList             by the time promised there is no list that can be used
     `-- Leakage            a feature saw what was recorded after its unit's cutoff
 
 Every message says where, what was found, what was expected and what to do. The command line prints it
 without a traceback and exits with the class's ``exit_code``.
 """
+
+from collections.abc import Sequence
+from pathlib import Path
 
 
 class QmaError(Exception):
@@ -64,6 +68,29 @@ class PublicationError(QmaError):
     """A list cannot be published, or a published one is damaged."""
 
     exit_code = 9
+
+
+class DamagedList(PublicationError):
+    """A published list is not what was published.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder.
+    wrong : sequence of str
+        What is missing, cannot be read or differs.
+    """
+
+    def __init__(self, path: Path, wrong: Sequence[str]) -> None:
+        super().__init__(path, wrong)
+        self.path, self.wrong = path, wrong
+
+    def __str__(self) -> str:
+        """Say it as every error does."""
+        return (
+            f"{self.path}: the published list is damaged: {'; '.join(self.wrong)}; expected the files as they were "
+            "published; restore the folder from a backup, or publish the date again with --replace WHY"
+        )
 
 
 class Leakage(QmaError, AssertionError):

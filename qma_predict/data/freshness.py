@@ -31,7 +31,7 @@ def newest(history: History, line: Line) -> dict[str, datetime | None]:
 
 
 def late(history: History, line: Line, fresh: Mapping[str, datetime | None]) -> list[str]:
-    """Return why the data that a list is made from is late, a sentence a table; nothing if it is not.
+    """Return how late the data is that a list is made from, a sentence a table; nothing if it is not late.
 
     A table is late if its newest row is 6 hours older than usual: than on the same weekday of the last eight weeks,
     so that a plant that rests on Sundays is not late on Mondays. The oldest of four or more such nights does not count:
@@ -56,32 +56,53 @@ def late(history: History, line: Line, fresh: Mapping[str, datetime | None]) -> 
         last = fresh[table]
         if last is None:
             reasons.append(f"no {table} are known")
-        elif history.as_of - last > (longest := _longest(history, line, table)):
-            hours = round(longest.total_seconds() / 3600, 1)
-            reasons.append(f"no {table} were recorded in the {hours:g} hours before the list")
+            continue
+        age, usual = history.as_of - last, most_usual(_ages(history, line, table))
+        if age > (UNKNOWN if usual is None else usual + LATER):
+            reasons.append(f"the newest {table} were recorded {_long(age)} before the list; {_usual_words(usual)}")
     return reasons
 
 
-def most_usual(ages: list[timedelta]) -> timedelta:
-    """Return how old the newest row of a table may be, after how old it was on earlier nights.
+def most_usual(ages: list[timedelta]) -> timedelta | None:
+    """Return how old the newest row of a table usually is at most, by earlier nights; None if these are too few.
 
     Examples
     --------
     >>> hours = [timedelta(hours=n) for n in (7, 30, 6, 7)]
-    >>> str(most_usual(hours)), str(most_usual(hours[:3])), str(most_usual(hours[:2]))
-    ('13:00:00', '1 day, 12:00:00', '1 day, 0:00:00')
+    >>> str(most_usual(hours)), str(most_usual(hours[:3])), most_usual(hours[:2])
+    ('7:00:00', '1 day, 6:00:00', None)
     """
     if len(ages) < KNOWN:
-        return UNKNOWN
-    return sorted(ages)[-2 if len(ages) > KNOWN else -1] + LATER
+        return None
+    return sorted(ages)[-2 if len(ages) > KNOWN else -1]
 
 
-def _longest(history: History, line: Line, table: str) -> timedelta:
-    """How old the newest row of a table may be when the history's list is made."""
+def _usual_words(usual: timedelta | None) -> str:
+    if usual is None:
+        return f"what is usual is not known yet, and more than {_long(UNKNOWN)} is taken to be late"
+    return f"on this day of the week it is usually {_long(usual)} at most"
+
+
+def _long(age: timedelta) -> str:
+    """An age in words, an hour at least, exact enough to tell what is late from what is usual.
+
+    Examples
+    --------
+    >>> [_long(timedelta(hours=hours)) for hours in (0.2, 7.4, 24, 57.5, 476.6)]
+    ['1 hour', '7 hours', '24 hours', '2.4 days', '19.9 days']
+    """
+    hours = max(age / timedelta(hours=1), 1.0)
+    if hours >= 47.5:
+        return f"{hours / 24:.1f} days"
+    return f"{hours:.0f} hour{'' if hours < 1.5 else 's'}"
+
+
+def _ages(history: History, line: Line, table: str) -> list[timedelta]:
+    """How old the newest row of a table was on the same day of the last weeks, as far as known."""
     day = line.current_business_date(history.as_of.to_pydatetime())
     nights = [line.as_of(day - timedelta(weeks=week)) for week in range(1, WEEKS + 1)]
     known = zip(nights, _newest(history, table, nights), strict=True)
-    return most_usual([night - found for night, found in known if found])
+    return [night - found for night, found in known if found]
 
 
 def _newest(history: History, table: str, moments: list[datetime]) -> list[datetime | None]:

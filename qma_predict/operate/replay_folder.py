@@ -20,14 +20,11 @@ from qma_predict.publish.lists import bundle
 from qma_predict.publish.lists.durable import flush_folder, move_link, remove_debris, staging, write_whole
 from qma_predict.publish.lists.manifest import as_json
 from qma_predict.publish.models import kept_models
-from qma_predict.review.reaction import WEEKS
+from qma_predict.review.earlier import MOST, WEEKS
 
 BEGUN = "replay.json"
 
 _UNFINISHED = "training.json"
-
-MOST_EARLIER = 30
-"""Lists before the first night that are always there, however old: a night tells of the promises of so many."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ def copy_earlier(real: Path, folder: Path, first: date) -> None:
     remove_debris(folder)
     before = [day for day in bundle.published_dates(real) if day < first]
     oldest = first - timedelta(weeks=WEEKS, days=1)
-    newest = set(before[-MOST_EARLIER:])
+    newest = set(before[-MOST:])
     (folder / bundle.REVISIONS).mkdir(exist_ok=True)
     for day in (day for day in before if day >= oldest or day in newest):
         name = ""

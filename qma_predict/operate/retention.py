@@ -108,9 +108,9 @@ def _models(home: Home, line: str, before: datetime) -> Iterator[Old]:
 
 def _challengers(home: Home, line: str) -> set[str]:
     """Versions whose scores are kept beside lists: tonight's, and those by what the log was when a list was made."""
-    known = {entry.sha256 for entry in champion_log.entries(home, line)}
+    known = champion_log.entries(home, line)
     heads: set[str | None] = {facts["champion_log"] for facts in _facts(home, line)}
-    if lacking := sorted(str(head) for head in heads - known - {""}):
+    if lacking := sorted(str(head) for head in heads - {entry.sha256 for entry in known} - {""}):
         raise ModelError(
             f"{home.champions(line)}: lacks the entry {lacking[0][:12]}... that a published list quotes, so that "
             "nobody knows which models are needed; restore it from a backup"
@@ -118,7 +118,7 @@ def _challengers(home: Home, line: str) -> set[str]:
     found = set()
     for head in heads | {None}:
         try:
-            model = champion_log.shadow(home, line, head)
+            model = champion_log.shadow(home, line, known, head)
         except ModelError:
             continue  # it is gone or damaged: if it is there, it stays
         if model is not None:

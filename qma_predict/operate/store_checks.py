@@ -4,13 +4,14 @@ import fcntl
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from qma_predict.data.lake import Lake
-from qma_predict.errors import ModelError
+from qma_predict.errors import DamagedList, ModelError
 from qma_predict.home import MARK, Home, open_home
 from qma_predict.operate.check import Check, tried
 from qma_predict.operate.moved_store import strange_places
@@ -19,8 +20,8 @@ from qma_predict.publish.lists.desk import VARIABLE, desk_url
 from qma_predict.publish.lists.published import receipt_of
 from qma_predict.publish.models import champion_log, kept_models
 
-VERIFIED = 31
-"""Newest lists whose every file is compared with its hash."""
+VERIFIED = 60
+"""Newest lists whose every file is compared with its hash; no night looks at more."""
 
 AHEAD = timedelta(minutes=5)
 """How far clocks of two hosts may differ."""
@@ -137,17 +138,27 @@ def lake(home: Home, line: str, now: datetime) -> Check:
 def lists(home: Home, line: str) -> Check:
     """Whether the newest lists are whole, and `latest` shows the newest."""
     folder = home.published(line)
-    dates = bundle.published_dates(folder)
+    dates, (whole, damaged) = bundle.published_dates(folder), _newest(folder)
+    if damaged:
+        return Check("lists", "failed", "; ".join(damaged))
     if not dates:
         return Check("lists", "ok", f"{folder}: no list was published yet")
-    for day in dates[-VERIFIED:]:
-        bundle.read(folder, day)
     latest = (folder / bundle.LATEST).resolve()
     if latest != (folder / dates[-1].isoformat()).resolve():
         what = f"Run the night again, which mends it: qma nightly {line} --date {dates[-1]}"
         return Check("lists", "failed", f"{folder / bundle.LATEST}: shows {latest.name}, not {dates[-1]}", what)
-    whole = len(dates[-VERIFIED:])
-    return Check("lists", "ok", f"{folder}: {len(dates)}, to {dates[-1]}; the newest {whole} are whole")
+    return Check("lists", "ok", f"{folder}: {len(dates)}, to {dates[-1]}; the newest {len(whole)} are whole")
+
+
+def _newest(folder: Path) -> tuple[dict[date, dict[str, Any]], list[str]]:
+    """Manifests of the newest lists that are whole, and what is wrong with the others and with those that are gone."""
+    whole, damaged = {}, []
+    for day in [*bundle.published_dates(folder)[-VERIFIED:], *bundle.lost_dates(folder)]:
+        try:
+            whole[day] = bundle.verify(folder / day.isoformat())
+        except DamagedList as error:
+            damaged.append(str(error))
+    return whole, damaged
 
 
 def models(home: Home, line: str) -> Check:
@@ -173,8 +184,8 @@ def champion(home: Home, line: str) -> Check:
     """Whether there is a champion, and nobody rewrote the log of champions, also since lists quoted it."""
     known = champion_log.entries(home, line)
     hashes, folder = {one.sha256 for one in known}, home.published(line)
-    for day in bundle.published_dates(folder)[-VERIFIED:]:
-        quoted = bundle.read(folder, day)["facts"].get("provenance", {}).get("champion_log")
+    for day, manifest in _newest(folder)[0].items():
+        quoted = manifest["facts"].get("provenance", {}).get("champion_log")
         if quoted and quoted not in hashes:
             found = f"{home.champions(line)}: lacks the entry {quoted[:12]}... that the list of {day} quotes"
             return Check("champion", "failed", found, "Somebody rewrote or removed the log. Restore it from a backup.")

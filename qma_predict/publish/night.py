@@ -6,29 +6,32 @@ the byte.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from qma_predict.data.lake import History
 from qma_predict.errors import ModelError
 from qma_predict.features.conditions import conditions
 from qma_predict.features.units import feature_units
+from qma_predict.learn.base_rate import log_odds
 from qma_predict.learn.reference import Reference
 from qma_predict.line import Line
 from qma_predict.publish import risk_list
 from qma_predict.publish.issues.blast_radius import with_places
 from qma_predict.publish.issues.courses import courses
 from qma_predict.publish.issues.find import Issue, find_issues, recent, why_none
+from qma_predict.publish.lists.published import id_of
 from qma_predict.publish.models.model import Model
 from qma_predict.publish.pages import check_sheet, page, workbook
 from qma_predict.publish.pages.facts import Facts
-from qma_predict.publish.pages.rows import issues_of
+from qma_predict.publish.pages.rows import LONGEST_PAGE, issues_of
 from qma_predict.publish.pages.words import Moments
-from qma_predict.publish.policy.select import one_more_hour, select
+from qma_predict.publish.policy.select import NONE_DRAWN, one_more_hour, select
 from qma_predict.publish.reaction import NOTHING, SHADOW, Reaction, Scorers, acting, as_listed, shadow_bytes
 from qma_predict.publish.reasons.because import because
 from qma_predict.publish.scoring import score_candidates
@@ -53,13 +56,17 @@ class Earlier:
         ``business_date``, ``promised``, ``low``, ``high``, ``listed``, ``checked``, ``found``, ``pending``,
         ``not_checked``, ``verdict`` and ``reason``.
     scores : DataFrame
-        ``unit_id``, ``night`` (business date) and ``score`` that each unit had on its first night.
+        ``unit_id``, ``night`` (business date) and ``score``, P(defect) by tonight's champion, that each unit had on its
+        first night.
+    drawn : Series of float, indexed by unit_id
+        Selection probability of the units that were in the draw of one of them.
     reaction : Reaction
         What is done because of them.
     """
 
     promises: pd.DataFrame
     scores: pd.DataFrame
+    drawn: pd.Series = field(default_factory=NONE_DRAWN.copy)
     reaction: Reaction = NOTHING
 
 
@@ -122,10 +129,11 @@ def make_night(
     """
     if model.as_of > history.as_of:
         raise ModelError(knows_too_much(line, model, history.as_of.to_pydatetime()))
-    list_id = f"{line.name}-{business_date.isoformat()}"
+    list_id = id_of(line.name, business_date)
     champion, (model, predict) = model, acting(earlier.reaction, model, scorers)
     candidates, X = score_candidates(history, line, predict)
-    ranked = select(candidates, line, list_id=list_id, ranges=model.ranges, ranking=bool(model.ranking))
+    chosen: dict[str, Any] = {"ranges": model.ranges, "ranking": bool(model.ranking)}
+    ranked = select(candidates, line, list_id=list_id, drawn_before=earlier.drawn, **chosen)
     caution = cautions(X, reference.siblings).reindex(ranked["unit_id"])
     ranked = ranked.assign(check=", ".join(line.gate.characteristics), caution=caution.to_numpy())
     unscored = risk_list.not_scored(candidates)
@@ -133,7 +141,7 @@ def make_night(
     tags, units = history.all_versions("tags").to_pandas(), feature_units(history, line, list(X.columns))
     scored = _Scored(history, line, business_date, model, ranked, X, reference, earlier)
     issues, drawn, none_because = _issues(scored, tags, units)
-    told = ranked.loc[ranked["listed"], "unit_id"].head(page.LONGEST_PAGE).tolist()
+    told = ranked.loc[ranked["listed"], "unit_id"].head(LONGEST_PAGE).tolist()
     reasons = because(
         predict,
         reference,
@@ -208,6 +216,8 @@ def _issues(
         return (), {}, "scores are a ranking, which says nothing of how much risk a group has"
     past = pd.concat([scored.reference.past, scored.earlier.scores], ignore_index=True)
     past = recent(past.drop_duplicates("unit_id", keep="last"), night)
+    if moved := scored.earlier.reaction.moved:  # as tonight's scores are, or all of them would stand out
+        past = past.assign(score=expit(log_odds(past["score"]) + moved))
     if reason := why_none(past, night):
         return (), {}, reason
     known = conditions(history, [*scored.ranked["unit_id"], *past["unit_id"]], line)

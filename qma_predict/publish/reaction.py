@@ -66,6 +66,8 @@ class Reaction:
         Why the model cannot be used tonight, so that the rule makes the list; empty if it can.
     instead : str
         Why an earlier champion makes the list; empty if the champion does.
+    left_out : tuple of str
+        Which of these lists are damaged, so that nothing is known of them, and what to do.
     """
 
     moved: float = 0.0
@@ -74,6 +76,7 @@ class Reaction:
     rule: str = ""
     invalid: str = ""
     instead: str = ""
+    left_out: tuple[str, ...] = ()
 
     @property
     def without_model(self) -> str:
@@ -84,7 +87,7 @@ class Reaction:
     def reasons(self) -> tuple[str, ...]:
         """Reasons for which a list is DEGRADED."""
         of_model = () if self.without_model else (self.why_moved, self.ranking)
-        return tuple(reason for reason in (self.instead, *of_model) if reason)
+        return tuple(reason for reason in (self.instead, *of_model, *self.left_out) if reason)
 
 
 NOTHING = Reaction()

@@ -55,7 +55,7 @@ def state_of(
     siblings : DataFrame, shape (n_siblings, n_features)
         Those of good units of the training.
     promises : DataFrame, one row an earlier list, newest first
-        ``verdict``: "kept", "broken" or "not enough yet".
+        ``model``, as `Model.identity`, and ``verdict``: "kept", "broken" or "not enough yet".
     reaction : Reaction
         What is done tonight because of them.
 
@@ -64,6 +64,12 @@ def state_of(
     state : str
         "BASELINE" if a baseline is used instead of the recipe, "DEGRADED" if there is another reason, else "OK".
     reasons : tuple of str
+
+    Notes
+    -----
+    Only promises of this very model count. What another one promised says nothing of tonight's risks: it was fitted on
+    other data, and often replaced because of that. A new model has a clean record until enough of its own promises can
+    be judged; the monitoring counts those of all models together.
     """
     reasons = []
     if not model.is_recipe:
@@ -72,7 +78,7 @@ def state_of(
     reasons += [*late(history, line, fresh), *_problems(history), *_missing(X, siblings)]
     reasons += reaction.reasons
     if not (reaction.ranking or reaction.moved):
-        reasons += _broken(promises)
+        reasons += _broken(promises, model)
     return "BASELINE" if not model.is_recipe else "DEGRADED" if reasons else "OK", tuple(reasons)
 
 
@@ -93,13 +99,15 @@ def cautions(X: pd.DataFrame, siblings: pd.DataFrame) -> pd.Series:
     >>> siblings = pd.DataFrame({"press.force.last": [1.0] * 9, "oven.heat.last": [2.0] * 9, "unit.product": ["A"] * 9})
     >>> X = pd.DataFrame({"press.force.last": [1.0, None], "oven.heat.last": None, "unit.product": ["A", "B"]})
     >>> cautions(X, siblings).tolist()
-    ['1 of 2 readings are missing', '2 of 2 readings are missing; B is new']
+    ['1 of 2 sensors are silent', '2 of 2 sensors are silent; B is new']
     """
     known = siblings.notna().mean()
     numbers = [name for name in siblings.select_dtypes("number") if known[name] >= _NEARLY_ALL]
-    lacks = X.reindex(columns=numbers).isna().sum(axis=1)
-    said = lacks.map(lambda n: f"{n} of {len(numbers)} readings are missing" if n else "")
-    said = said.where(lacks >= MANY * max(len(numbers), 1), "")
+    sensor = pd.Index([name.rpartition(".")[0] for name in numbers])
+    silent = X.reindex(columns=numbers).isna().T.groupby(sensor).all().T  # one may have many features
+    lacks, count = silent.sum(axis=1).reindex(X.index, fill_value=0), sensor.nunique()
+    said = lacks.map(lambda n: f"{n} of {count} sensors are silent" if n else "")
+    said = said.where(lacks >= MANY * max(count, 1), "")
     for name in _categories(siblings):
         if name in X:
             new = X[name].notna() & ~X[name].isin(siblings[name].unique())
@@ -155,10 +163,15 @@ def broken_beyond_chance(verdicts: pd.Series) -> bool:
     return bool(binom.sf(broken - 1, told, _BROKEN_BY_CHANCE) <= CHANCE)
 
 
-def _broken(promises: pd.DataFrame) -> list[str]:
-    """Whether earlier lists broke their promises more often than chance allows."""
-    verdicts = promises["verdict"] if "verdict" in promises else pd.Series(dtype="str")
+def _broken(promises: pd.DataFrame, model: Model) -> list[str]:
+    """Whether the model broke its promises more often than chance allows."""
+    if promises.empty:
+        return []
+    verdicts = promises.loc[promises["model"] == model.identity, "verdict"]
     if not broken_beyond_chance(verdicts):
         return []
     broken, told = int((verdicts == "broken").sum()), int(verdicts.isin(["kept", "broken"]).sum())
-    return [f"{broken} of the last {told} promises that can be judged were broken: take the risks as a ranking"]
+    return [
+        f"{broken} of the last {told} promises of this model that can be judged were broken: take the risks as a "
+        "ranking"
+    ]

@@ -1,17 +1,18 @@
 """Published lists against what became of the units."""
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
-from qma_predict.data.lake import History
 from qma_predict.learn.metrics import average_precision, precision_at_capacity, recall_at_capacity
-from qma_predict.line import Line
 from qma_predict.publish.lists import bundle
 from qma_predict.publish.lists.published import rows_of
-from qma_predict.review.promises import shown_before
+from qma_predict.publish.models.model import Model, identity
+from qma_predict.publish.reaction import read_shadow
+from qma_predict.review.earlier import EarlierLists
 
 
 def published_scores(folder: Path, dates: list[date]) -> pd.DataFrame:
@@ -42,34 +43,43 @@ def published_scores(folder: Path, dates: list[date]) -> pd.DataFrame:
     return pd.concat(nights).set_index("unit_id")[["night", "score"]]
 
 
-def earlier_scores(folder: Path, history: History, line: Line, *, weeks: int = 5) -> pd.DataFrame:
-    """Scores that units had on their first night, by the lists before a moment.
+class Before(NamedTuple):
+    """What the lists before a night say of their candidates."""
+
+    scores: pd.DataFrame
+    drawn: pd.Series
+
+
+def earlier_candidates(lists: EarlierLists, model: Model, *, weeks: int = 5) -> Before:
+    """Return what the lists before a moment say of their candidates.
 
     Parameters
     ----------
-    folder : Path
-        `<home>/published/<line>`.
-    history : History
-        Lists of its `as_of` and later ones are left out.
-    line : Line
+    lists : EarlierLists
+    model : Model
+        Whose scores are wanted: those of another model, of a rule or of a moved level are on another scale.
     weeks : int
         How far back.
 
     Returns
     -------
-    DataFrame, shape (n_units, 3)
-        ``unit_id``, ``night`` (business date) and ``score``.
-
-    Raises
-    ------
-    PublicationError
-        If a list is damaged.
+    Before
+        ``scores``, shape (n_units, 3): ``unit_id``, ``night`` (business date) and ``score`` by the model on the
+        unit's first night. ``drawn``, indexed by unit_id: the selection probability of every unit that was scored for
+        a list, of the first that did.
     """
-    moment = history.as_of.to_pydatetime()
-    shown = shown_before(folder, line, moment, since=(moment - timedelta(weeks=weeks)).date())
-    nights = [on_first_night(path, day) for day, path in shown.items()]
-    none = pd.DataFrame({"unit_id": pd.Series(dtype="str"), "night": [], "score": pd.Series(dtype=float)})
-    return pd.concat(nights or [none], ignore_index=True)
+    scores = [pd.DataFrame({"unit_id": pd.Series(dtype="str"), "night": [], "score": pd.Series(dtype=float)})]
+    drawn = [pd.Series(dtype=float)]
+    for day, one in lists.of_weeks(weeks).items():
+        rows = rows_of(one.path, columns=["unit_id", "first_night", "score", "selection_probability"])
+        scored = rows[rows["score"].notna()]
+        drawn.append(scored.set_index("unit_id")["selection_probability"].astype(float))
+        if "reaction" in one.facts and identity(one.facts["model"]) == model.identity:
+            first = scored.loc[scored["first_night"] == day, ["unit_id", "first_night"]]
+            theirs = first.merge(read_shadow(one.path)[["unit_id", "model"]].dropna(), on="unit_id")
+            scores.append(theirs.rename(columns={"first_night": "night", "model": "score"}))
+    together = pd.concat(drawn)
+    return Before(pd.concat(scores, ignore_index=True), together[~together.index.duplicated()])
 
 
 def on_first_night(path: Path, day: date, *more: str) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """What earlier lists promised, and what became of it: kept, broken, or not enough yet."""
 
-from datetime import date, datetime
-from pathlib import Path
+from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,10 @@ from qma_predict.data.lake import History
 from qma_predict.learn.labels import label_states
 from qma_predict.learn.promise import CHANCE_ALONE, PromiseSpread
 from qma_predict.line import Line
-from qma_predict.publish.lists import bundle
-from qma_predict.publish.lists.published import receipt_of, rows_of
+from qma_predict.publish.lists.published import rows_of
+from qma_predict.publish.models.model import identity
 from qma_predict.review.answer_checks import RESULTS, UNIT, newest_answers
+from qma_predict.review.earlier import MOST, EarlierLists
 
 MIN_CHECKED = 5
 """Checked units [units] from which on a promise is said to be kept or broken."""
@@ -21,21 +22,21 @@ MIN_CHECKED = 5
 MIN_PROMISED = 1.0
 """The same of the defects that were promised among them: a promise of nearly none is kept by finding none."""
 
-COLUMNS = ("business_date", "promised", "low", "high", "listed", "checked", "found", "pending", "not_checked",
+COLUMNS = ("business_date", "model", "promised", "low", "high", "listed", "checked", "found", "pending", "not_checked",
            "verdict", "reason")  # fmt: skip
 
 _ROWS = ["list_id", "unit_id", "cutoff", "score", "score_is"]
 
 
-def promises(folder: Path, history: History, line: Line, *, most: int = 30) -> pd.DataFrame:
+def promises(lists: EarlierLists, history: History, line: Line, *, most: int = MOST) -> pd.DataFrame:
     """Each earlier list's promise, re-stated for the units that were checked, against what was found among them.
 
     Parameters
     ----------
-    folder : Path
-        ``<home>/published/<line>``.
+    lists : EarlierLists
+        Those before the moment of the history (`qma_predict.review.earlier.lists_before`).
     history : History
-        What was known when; lists of its `as_of` and later ones are left out.
+        What was known when.
     line : Line
     most : int
         Lists at most, the newest.
@@ -45,6 +46,8 @@ def promises(folder: Path, history: History, line: Line, *, most: int = 30) -> p
     DataFrame, one row an earlier list, newest first
         ``business_date`` (date)
             Of the list.
+        ``model``
+            Which one it is by, as `Model.identity`; empty if the list does not say it.
         ``promised``, ``low``, ``high``
             Defects expected among the checked units, and the central 90 % interval by the list's own spread; missing
             where nothing was checked, or the list's scores were a ranking.
@@ -56,49 +59,27 @@ def promises(folder: Path, history: History, line: Line, *, most: int = 30) -> p
             ``"kept"`` if what was found lies within the interval, ``"broken"`` if not, ``"not enough yet"`` for less
             than `MIN_CHECKED` checked units or `MIN_PROMISED` promised defects; and why, in words.
 
-    Raises
-    ------
-    PublicationError
-        If a list is damaged.
-
     Notes
     -----
     A unit was checked if people answered on that list that it was (unless the line wants that confirmed), or if the
     gate decided on it. What the gate found counts only after the line's maturity, of defects and good units alike:
     defects are reported sooner, so that a list would look better on its first days. Until then such a unit is
     pending; after it, a unit of which nothing is known was not checked. An answer tells at once, either way.
-
-    Of a list that was replaced, the revision counts that was shown at `as_of`; where all were made later, when nights
-    are replayed, the first.
     """
-    moment = history.as_of.to_pydatetime()
-    shown = dict(list(reversed(shown_before(folder, line, moment).items()))[:most])
+    shown = dict(list(reversed(lists.whole.items()))[:most])
     if not shown:
         return pd.DataFrame(columns=list(COLUMNS))
-    listed = {day: rows_of(path, listed=True, columns=_ROWS) for day, path in shown.items()}
-    spreads = {day: _spread(bundle.verify(path)["facts"]) for day, path in shown.items()}
+    listed = {day: rows_of(one.path, listed=True, columns=_ROWS) for day, one in shown.items()}
     units = pd.concat([rows for rows in listed.values() if len(rows)] or list(listed.values()), ignore_index=True)
     labels = _labels(history, units, line)
     answers = _answers(history, units, line)
-    rows = [_of_list(day, _states(listed[day], labels, answers, history, line), spreads[day]) for day in shown]
+    rows = [
+        _of_list(day, one.facts, _states(listed[day], labels, answers, history, line)) for day, one in shown.items()
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def shown_before(folder: Path, line: Line, moment: datetime, *, since: date = date.min) -> dict[date, Path]:
-    """The lists made before a moment, as they were shown then, by business date from `since` on, oldest first."""
-    days = [day for day in bundle.published_dates(folder) if since <= day and line.as_of(day) < moment]
-    return {day: shown_at(folder, day, moment) for day in days}
-
-
-def shown_at(folder: Path, day: date, moment: datetime) -> Path:
-    """The revision of a date's list that was shown at a moment; if none was made by then, the first."""
-    paths = list(bundle.revisions(folder, day).values())
-    made = [receipt_of(path).get("published_at") for path in paths]
-    by_then = [path for path, at in zip(paths, made, strict=True) if at and datetime.fromisoformat(at) <= moment]
-    return by_then[-1] if by_then else paths[0]
-
-
-def _spread(facts: dict[str, Any]) -> PromiseSpread:
+def _spread(facts: Mapping[str, Any]) -> PromiseSpread:
     """How far the list's probabilities may be off together; lists of earlier versions do not say it."""
     said = facts.get("promise_spread")
     return PromiseSpread(tuple(said["shift"]), tuple(said["chance"])) if said else CHANCE_ALONE
@@ -138,13 +119,14 @@ def _states(listed: pd.DataFrame, labels: pd.Series, answers: pd.Series, history
     )
 
 
-def _of_list(day: date, units: pd.DataFrame, spread: PromiseSpread) -> dict[str, Any]:
+def _of_list(day: date, facts: Mapping[str, Any], units: pd.DataFrame) -> dict[str, Any]:
     checked = units[units["checked"]]
     found, pending = int(checked["found"].sum()), int(units["pending"].sum())
-    row: dict[str, Any] = {"business_date": day, "promised": np.nan, "low": np.nan, "high": np.nan}
+    row: dict[str, Any] = {"business_date": day, "model": identity(facts.get("model", {}))}
+    row |= {"promised": np.nan, "low": np.nan, "high": np.nan}
     numbers = len(checked) > 0 and bool(checked["score"].notna().all())
     if numbers:
-        row["promised"], row["low"], row["high"] = map(float, spread.interval(checked["score"]))
+        row["promised"], row["low"], row["high"] = map(float, _spread(facts).interval(checked["score"]))
     row |= {"listed": len(units), "checked": len(checked), "found": found, "pending": pending}
     row["not_checked"] = len(units) - len(checked) - pending
     row["verdict"], row["reason"] = _verdict(row, ranking=len(checked) > 0 and not numbers)

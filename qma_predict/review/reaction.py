@@ -7,7 +7,8 @@ back when it is shown to be better on the nights since. All of it follows from p
 replayed night answers alike.
 """
 
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,15 +21,11 @@ from qma_predict.learn.base_rate import BaseRateShift, base_rate_shift
 from qma_predict.learn.labels import labels
 from qma_predict.learn.verdict import Verdict, verdict
 from qma_predict.line import Line
-from qma_predict.publish.lists import bundle
-from qma_predict.publish.models.model import Model
+from qma_predict.publish.models.model import Model, identity
 from qma_predict.publish.reaction import NOTHING, Reaction, read_shadow
 from qma_predict.publish.state import broken_beyond_chance
+from qma_predict.review.earlier import WEEKS, EarlierLists
 from qma_predict.review.performance import on_first_night
-from qma_predict.review.promises import shown_before
-
-WEEKS = 8
-"""How far back lists are looked at."""
 
 MIN_NIGHTS = 5
 """Nights with mature labels from which on the level of a version's probabilities is judged."""
@@ -36,39 +33,35 @@ MIN_NIGHTS = 5
 _DEVIATIONS = 3.0
 
 
-def reaction(folder: Path, history: History, line: Line, model: Model, promises: pd.DataFrame) -> Reaction:
+def reaction(lists: EarlierLists, history: History, line: Line, model: Model, promises: pd.DataFrame) -> Reaction:
     """Return what the list of a night has to do differently.
 
     Parameters
     ----------
-    folder : Path
-        ``<home>/published/<line>``.
+    lists : EarlierLists
+        Those before the night.
     history : History
-        As of the night; lists of its `as_of` and later ones are left out.
+        As of the night.
     line : Line
     model : Model
         The champion of the night.
     promises : DataFrame
         What became of the earlier lists' promises (`qma_predict.review.promises.promises`).
-
-    Raises
-    ------
-    PublicationError
-        If a list is damaged.
     """
-    lists = _earlier(folder, history, line)
-    if not lists or not model.is_recipe:
-        return NOTHING
-    units = _units(lists, history, line)
-    newest, this = lists[max(lists)], _identity(model.version, model.sha256)
-    fell = {one.model for one in lists.values() if one.said["rule"]}
+    left_out = tuple(lists.damaged.values())
+    known = _known(lists)
+    if not known or not model.is_recipe:
+        return replace(NOTHING, left_out=left_out)
+    units = _units(known, history, line)
+    newest, this = known[max(known)], model.identity
+    fell = {one.model for one in known.values() if one.said["rule"]}
     fallen = bool(newest.said["rule"]) and newest.model == this
     others = units[~units["by"].isin(fell - {this})]  # a new version is not judged by one that fell
-    rule = _rule(others, line, model, since=_since(lists) if fallen else None)
+    rule = _rule(others, line, model, since=_since(known) if fallen else None)
     shift = level(units[(units["by"] == this) & units["model"].notna()])
-    own = {day: one.said for day, one in lists.items() if one.model == this}
+    own = {day: one.said for day, one in known.items() if one.model == this}
     ranking = _ranking(own, promises, moves=shift is not None)
-    return Reaction(shift.log_odds if shift else 0.0, _moved_words(shift), ranking, rule)
+    return Reaction(shift.log_odds if shift else 0.0, _moved_words(shift), ranking, rule, left_out=left_out)
 
 
 def level(units: pd.DataFrame) -> BaseRateShift | None:
@@ -100,20 +93,12 @@ class _List(NamedTuple):
     model: str
 
 
-def _earlier(folder: Path, history: History, line: Line) -> dict[date, _List]:
-    moment = history.as_of.to_pydatetime()
+def _known(lists: EarlierLists) -> dict[date, _List]:
     found = {}
-    for day, path in shown_before(folder, line, moment, since=(moment - timedelta(weeks=WEEKS)).date()).items():
-        facts = bundle.verify(path)["facts"]
-        if "reaction" in facts:  # not in lists of earlier versions of the program
-            model = facts["model"]
-            found[day] = _List(path, facts["reaction"], _identity(model["version"], model.get("sha256")))
+    for day, one in lists.of_weeks(WEEKS).items():
+        if "reaction" in one.facts:  # not in lists of earlier versions of the program
+            found[day] = _List(one.path, one.facts["reaction"], identity(one.facts["model"]))
     return found
-
-
-def _identity(version: object, sha256: object) -> str:
-    """What tells models apart: versions of a replay's own models are numbered anew."""
-    return f"v{version} {sha256 or ''}"
 
 
 def _units(lists: dict[date, _List], history: History, line: Line) -> pd.DataFrame:

@@ -30,8 +30,9 @@ def test_six_hours_older_than_usual_is_late(make_history, tiny_line):
     # the newest row is usually of the same hour
     assert late(make_history(shifts(until="2026-03-01 22:00"), as_of=MONDAY), tiny_line) == []
     assert late(make_history(shifts(until="2026-03-01 21:00"), as_of=MONDAY), tiny_line) == [
-        "no visits were recorded in the 6 hours before the list",
-        "no readings were recorded in the 6 hours before the list",
+        "the newest visits were recorded 7 hours before the list; on this day of the week it is usually 1 hour at most",
+        "the newest readings were recorded 7 hours before the list; on this day of the week it is usually 1 hour at "
+        "most",
     ]
 
 
@@ -40,7 +41,8 @@ def test_a_plant_that_rests_on_sundays_is_not_late_on_mondays(make_history, tiny
     resting = shifts(until="2026-02-28 23:00", sundays=False)
     assert late(make_history(resting, as_of=MONDAY), tiny_line) == []
     (visits, _) = late(make_history(resting, as_of=MONDAY + pd.Timedelta("1D")), tiny_line)
-    assert visits == "no visits were recorded in the 6 hours before the list"  # on Tuesdays
+    assert visits.startswith("the newest visits were recorded 2.2 days before the list; ")
+    assert visits.endswith("on this day of the week it is usually 1 hour at most")  # on Tuesdays
 
 
 def test_one_standstill_of_the_last_weeks_is_not_what_is_usual(make_history, tiny_line):
@@ -54,7 +56,10 @@ def test_with_little_history_a_day_is_late(make_history, tiny_line):
     young = {"weeks": 2}
     assert late(make_history(shifts(until="2026-03-01 05:00", **young), as_of=MONDAY), tiny_line) == []
     (visits, _) = late(make_history(shifts(until="2026-03-01 03:00", **young), as_of=MONDAY), tiny_line)
-    assert visits == "no visits were recorded in the 24 hours before the list"
+    assert visits == (
+        "the newest visits were recorded 25 hours before the list; what is usual is not known yet, and more than "
+        "24 hours is taken to be late"
+    )
 
 
 def test_a_table_without_rows_is_late_and_one_without_a_source_is_not(make_history, tiny_line):

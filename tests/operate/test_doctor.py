@@ -184,6 +184,18 @@ def test_a_list_that_was_changed_and_a_link_that_shows_an_older_one_are_told(sma
     assert "risk_list.html has SHA-256" in one(look(small), "lists").found
 
 
+def test_every_list_that_is_damaged_or_gone_is_named_and_the_champion_is_looked_at_nevertheless(small):
+    folder = small.home.published("tiny")
+    (folder / "2026-03-02" / "risk_list.html").unlink()
+    (folder / "revisions" / "2026-03-03.r1").rename(small.folder / "moved away")
+    found = one(look(small), "lists")
+    assert found.state == "failed"
+    assert "revisions/2026-03-02.r1: the published list is damaged: risk_list.html is missing" in found.found
+    assert "revisions/2026-03-03.r1: the published list is damaged: manifest.json or" in found.found
+    assert found.found.count("restore the folder from a backup, or publish the date again with --replace WHY") == 2
+    assert one(look(small), "champion").state == "warning"  # there is none, as in a home that is in order
+
+
 def test_a_kept_model_that_was_changed_and_a_log_that_was_rewritten_are_told(small):
     keep_model(small.home, "1", NOW)
     for event in ("promoted", "refused"):

@@ -94,7 +94,8 @@ def test_when_the_time_is_over_the_night_goes_without_and_says_what_is_missing(p
     clock = Clock(AS_OF)
     missing, _ = take(plant, tmp_path, clock)
     assert clock.now == AS_OF + timedelta(minutes=5)
-    assert missing == ("no visits were recorded in the 6 hours before the list",)
+    usual = "on this day of the week it is usually 1 hour at most"
+    assert missing == (f"the newest visits were recorded 24 hours before the list; {usual}",)
     assert f"the list is made without: {missing[0]}" in caplog.text
 
 

@@ -1,5 +1,6 @@
 """What becomes of a trained model, on a plant of two stations whose oven makes defects when it is hot."""
 
+import logging
 import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from pipelines import logs
 from pipelines.cli import app
 from pipelines.train import train_flow
 from qma_predict.errors import ModelError
@@ -163,12 +165,25 @@ def test_a_run_again_trains_nothing(with_first):
     assert kept_models.versions(with_first.home, "tiny") == ["1"]
 
 
+def test_what_a_training_logs_says_of_which_line_it_is(with_first, caplog):
+    caplog.handler.addFilter(logs._note)
+    try:
+        with caplog.at_level(logging.INFO, logger="pipelines.train"):
+            with_first.train(FIRST)
+    finally:
+        caplog.handler.removeFilter(logs._note)
+    (record,) = (one for one in caplog.records if one.name == "pipelines.train")
+    assert "trained before on the same data" in record.getMessage()
+    assert record.about == {"line": "tiny", "business_date": FIRST.isoformat()}
+
+
 def test_a_challenger_that_is_no_better_stays_in_the_shadow_and_the_champions_recipe_is_refreshed(with_first):
     with_first.says("route")
     entries = with_first.train(LATER)
     assert told(entries) == [("2", "challenger", "refused"), ("3", "refresh", "promoted")]
     assert entries[0].why.startswith("not shown to be better than simple rules (logistic: average precision ")
-    champion, shadow = with_first.champion, champion_log.shadow(with_first.home, "tiny")
+    log = champion_log.entries(with_first.home, "tiny")
+    champion, shadow = with_first.champion, champion_log.shadow(with_first.home, "tiny", log)
     assert (champion.learning["families"], shadow.learning["families"]) == (["readings"], ["route"])
     assert (champion.as_of, champion.version, shadow.version) == (shadow.as_of, "3", "2")
     assert line_of(load_line(with_first.line), champion).learning.families == ("readings",)

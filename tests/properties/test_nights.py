@@ -111,7 +111,7 @@ def test_days_after_the_plant_stopped_there_is_still_a_list_which_says_why_to_ta
     assert (facts["candidates"], facts["listed"]) == (0, 0)
     assert facts["state"] == "DEGRADED"
     told = [
-        re.fullmatch(r"no (\w+) were recorded in the [\d.]+ hours before the list", one)
+        re.match(r"the newest (\w+) were recorded [\d.]+ days before the list; on this day of the week", one)
         for one in facts["state_reasons"]
     ]
     assert [one[1] for one in told] == ["visits", "readings"]

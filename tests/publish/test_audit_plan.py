@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -68,6 +70,15 @@ def test_without_risk_there_is_nothing_to_know(tiny_line, scores):
     assert plan[["escapes", "found", "standard_error"]].to_numpy().tolist() == [[0.0] * 3] * 9
     assert plan["relative"].isna().all()
     assert "escapes" in words(plan, tiny_line, nights=1)
+
+
+def test_a_unit_that_waits_counts_on_its_first_night(tiny_line):
+    line = with_policy(tiny_line, capacity=5)
+    before = NIGHT.assign(unit_id="old-" + NIGHT["unit_id"], first_night=NIGHT["first_night"].max() - timedelta(days=1))
+    alone, both = (audit_plan([rows], line, weeks=[4]) for rows in (NIGHT, pd.concat([NIGHT, before])))
+    new = NIGHT["score"].sum() * 28
+    assert (alone["escapes"] < new).all()
+    assert both["escapes"].between(alone["escapes"], new).all()  # the old take places by rank, and no more
 
 
 def test_without_a_night_there_is_no_plan(tiny_line):

@@ -9,9 +9,18 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from qma_predict.errors import PublicationError
+from qma_predict.errors import DamagedList, PublicationError
 from qma_predict.publish.lists import bundle
-from qma_predict.publish.lists.bundle import STEPS, finish, publish, published_dates, read, revisions, verify
+from qma_predict.publish.lists.bundle import (
+    STEPS,
+    finish,
+    lost_dates,
+    publish,
+    published_dates,
+    read,
+    revisions,
+    verify,
+)
 
 MONDAY, TUESDAY = date(2026, 11, 23), date(2026, 11, 24)
 FACTS = {"line": "line2", "capacity": 38}
@@ -132,12 +141,18 @@ def edit_manifest(path: Path) -> None:
     (path / "manifest.json").write_text(text.replace('"capacity": 38', '"capacity": 39'))
 
 
+def as_folder(path: Path) -> None:
+    (path / "risk_list.html").unlink()
+    (path / "risk_list.html").mkdir()
+
+
 DAMAGES = [
     (
         lambda path: (path / "risk_list.csv").write_bytes(b"rank\n2\n"),
         "risk_list.csv has SHA-256 .*, expected",
     ),
     (lambda path: (path / "risk_list.html").unlink(), "risk_list.html is missing"),
+    (as_folder, "risk_list.html cannot be read"),
     (edit_manifest, "manifest.json is not the one that receipt.json names"),
     (lambda path: (path / "manifest.json").unlink(), "manifest.json or receipt.json cannot be read"),
     (lambda path: (path / "manifest.json").write_text("[1]"), "manifest.json or receipt.json cannot be read"),
@@ -152,6 +167,42 @@ def test_a_damaged_list_is_named_and_not_replaced(tmp_path, damage, message):
     for ask in (lambda: verify(path), lambda: read(tmp_path, TUESDAY), lambda: put(tmp_path, TUESDAY)):
         with pytest.raises(PublicationError, match=f"{message}.*restore the folder from a backup"):
             ask()
+
+
+@pytest.mark.parametrize("damage", [damage for damage, _ in DAMAGES])
+def test_a_damaged_list_can_be_replaced_and_what_is_left_of_it_stays(tmp_path, damage):
+    path = put(tmp_path, TUESDAY)
+    damage(path)
+    left = whole_tree(path.resolve())
+    for _ in range(2):
+        put(tmp_path, TUESDAY, OTHER, replace="damaged files")
+    manifest = read(tmp_path, TUESDAY)
+    assert (manifest["revision"], manifest["reason"], manifest["replaces"]) == (2, "damaged files", None)
+    assert (path / "risk_list.csv").read_bytes() == b"rank\n2\n"
+    assert whole_tree(tmp_path / "revisions" / "2026-11-24.r1") == left
+
+
+def test_a_list_whose_folder_is_gone_is_told_and_can_be_replaced_by_the_revision_after_it(tmp_path):
+    put(tmp_path, MONDAY)
+    put(tmp_path, TUESDAY)
+    put(tmp_path, TUESDAY, OTHER, replace="late file")
+    shutil.rmtree(tmp_path / "revisions" / "2026-11-24.r2")
+    assert (published_dates(tmp_path), lost_dates(tmp_path)) == ([MONDAY], [TUESDAY])
+    for ask in (lambda: read(tmp_path, TUESDAY), lambda: put(tmp_path, TUESDAY)):
+        with pytest.raises(DamagedList, match=r"2026-11-24\.r2: the published list is damaged"):
+            ask()
+    put(tmp_path, MONDAY)
+    assert lost_dates(tmp_path) == [TUESDAY]  # an older revision does not take its place unseen
+    put(tmp_path, TUESDAY, replace="the folder is gone")
+    assert list(revisions(tmp_path, TUESDAY)) == [1, 3]
+    assert (read(tmp_path, TUESDAY)["revision"], lost_dates(tmp_path)) == (3, [])
+    shutil.rmtree(tmp_path / "revisions" / "2026-11-23.r1")
+    put(tmp_path, MONDAY, replace="the folder is gone")
+    assert list(revisions(tmp_path, MONDAY)) == [2]
+
+
+def whole_tree(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def test_a_list_under_the_name_of_another_date_is_damaged(tmp_path):

@@ -234,7 +234,7 @@ def test_nobody_decides_without_a_name_and_a_reason(home, by, why, name):
 
 
 def shadow(home):
-    found = champion_log.shadow(home, "tiny")
+    found = champion_log.shadow(home, "tiny", champion_log.entries(home, "tiny"))
     return found and found.version
 
 

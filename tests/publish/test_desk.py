@@ -124,6 +124,19 @@ def test_a_damaged_list_is_not_written(home, desk):
     assert all_of(desk, LISTS) == []
 
 
+@pytest.mark.parametrize("name", ["scores.parquet", "manifest.json"])
+def test_a_damaged_list_keeps_no_other_one_from_being_written(home, desk, caplog, name):
+    path = put(home, TUESDAY, {"u1": 0.3})
+    put(home, TUESDAY + timedelta(days=1), {"u2": 0.2})
+    (path / name).unlink()
+    assert record_lists(desk, "demo", home.published("demo")) == 1
+    put(home, TUESDAY, {"u3": 0.3}, replace="damaged files")
+    assert record_lists(desk, "demo", home.published("demo")) == 1
+    assert [row["unit_id"] for row in all_of(desk, LIST_ROWS)] == ["u2", "u3"]
+    first = home.published("demo") / "revisions" / f"{TUESDAY}.r1"
+    assert f"not written into the desk database: {first}: the published list is damaged" in caplog.text
+
+
 def test_any_text_of_the_plant_can_be_written(home, desk):
     names = ["a\0b", "'; DROP TABLE lists; --", "\u202e81300", "=1+1", "ü\n\t"]
     record_list(desk, "demo", put(home, TUESDAY, dict.fromkeys(names, 0.1)))

@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -98,7 +99,7 @@ def test_the_digest_of_a_list():
         "Issues, read these first:",
         "- 1. Press W13, mould 5400: 19 units, third night in a row",
         "Not scored: 12 units, treat by the control plan",
-        "Yesterday: promised 5 (2-8), found 4 in 31 checked, 7 not checked, 2 pending; "
+        "Yesterday: promised 5 (2-8) among the 31 checked, found 4, 7 not checked, 2 pending; "
         "last 2 nights: promise kept 1 of 2",
         "The list: /lists/x.html",
     ]
@@ -294,6 +295,6 @@ def test_the_facts_of_a_night_are_those_that_a_digest_reads():
         list_id="x", state="OK", state_reasons=(), data_until=None, sources=1, model="m", model_version=None,
         trained_until=None, capacity=2, base_rate=None, expected=None, low=None, high=None, random_found=None,
     )  # fmt: skip
-    stored = json.loads(json.dumps(vars(facts), default=str))
+    stored = json.loads(json.dumps(asdict(facts), default=str))
     body = digest(manifest(**stored), where="x")[1]
     assert body.startswith("Risk list P · L, Tue 24 Nov 2026, valid until Wed 25 Nov 04:00 (UTC)")

@@ -1,15 +1,18 @@
 import io
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
-from small_nights import AS_OF, MODEL, heat, list_of, tables
+from policies import with_policy
+from small_nights import AS_OF, DAY, MODEL, NOTHING_EARLIER, heat, list_of, tables
 
 from qma_predict.errors import ModelError
 from qma_predict.learn.trust import RiskRanges
+from qma_predict.publish import night as published_night
+from qma_predict.publish.reaction import Reaction
 
 
 def rows(night):
@@ -96,7 +99,14 @@ def test_before_any_data_there_is_a_list_that_is_to_be_used_with_care(make_histo
     ("recorded", "state", "reasons"),
     [
         ("2026-03-02 04:00", "OK", []),
-        ("2026-03-02 03:59:59", "DEGRADED", ["no visits were recorded in the 24 hours before the list"]),
+        (
+            "2026-03-02 03:59:59",
+            "DEGRADED",
+            [
+                "the newest visits were recorded 24 hours before the list; what is usual is not known yet, and more "
+                "than 24 hours is taken to be late"
+            ],
+        ),
     ],
 )
 def test_a_list_on_old_data_is_to_be_used_with_care(make_history, tiny_line, recorded, state, reasons):
@@ -150,3 +160,23 @@ def test_data_that_were_first_seen_after_the_night_are_not_in_it(make_lake, tiny
 def test_odd_names_stay_data(make_history, tiny_line):
     night = list_of(make_history(tables("<script>alert(1)</script>"), as_of=AS_OF), tiny_line)
     assert b"<script>alert" not in night.contents["risk_list.html"]
+
+
+def test_issues_are_looked_for_against_scores_on_tonights_scale(make_history, tiny_line, monkeypatch):
+    """Where the level of the model is moved, the scores of the weeks before are moved as far."""
+    compared = []
+    monkeypatch.setattr(published_night, "why_none", lambda past, night: "")
+    monkeypatch.setattr(published_night, "find_issues", lambda _, __, past, *___, **____: compared.append(past) or [])
+    past = pd.DataFrame({"unit_id": ["p"], "night": [DAY - timedelta(days=1)], "score": [0.2]})
+    for moved in (0.0, float(np.log(2))):
+        earlier = replace(NOTHING_EARLIER, scores=past, reaction=Reaction(moved=moved))
+        list_of(make_history(tables("a", "b", "c"), as_of=AS_OF), tiny_line, earlier=earlier)
+    assert [found["score"].item() for found in compared] == pytest.approx([0.2, 1 / 3])
+
+
+def test_a_unit_that_was_in_a_draw_before_keeps_its_probability(make_history, tiny_line):
+    line = with_policy(tiny_line, capacity=2, audits=0.5)
+    earlier = replace(NOTHING_EARLIER, drawn=pd.Series({"a": 0.125}))
+    found = rows(list_of(make_history(tables("a", "b", "c"), as_of=AS_OF), line, earlier=earlier)).set_index("unit_id")
+    assert found["selected_by"].dropna().to_dict() == {"c": "rank", "b": "audit"}
+    assert found["selection_probability"].to_dict() == {"c": 1.0, "b": 1.0, "a": 0.125}

@@ -10,7 +10,8 @@ from read_page import tags_of, text_of
 
 from qma_predict.publish.pages import pictures
 from qma_predict.publish.pages.facts import Facts
-from qma_predict.publish.pages.page import LONGEST_PAGE, MOST_ISSUES, render
+from qma_predict.publish.pages.page import MOST_ISSUES, render
+from qma_predict.publish.pages.rows import LONGEST_PAGE
 from qma_predict.publish.pages.words import RESULT_CODES, Moments, count_words, risk_words
 
 
@@ -76,7 +77,9 @@ def test_the_head_says_who_approved_the_model_and_when_it_is_trained_again():
 
 
 def test_a_list_made_after_its_day_says_so():
-    assert "MADE IN RETROSPECT for the record" in text_of(page(facts=replace(FACTS, retrospective=True)))
+    text = text_of(page(facts=replace(FACTS, retrospective=True)))
+    assert "MADE IN RETROSPECT for the record: it knows only what had been ingested by then" in text
+    assert "and nothing that came later" in text
 
 
 def test_listed_units_are_rows_and_the_rest_is_one_line():
@@ -171,7 +174,7 @@ def test_no_issue_is_said():
 def test_yesterday_and_the_last_nights_are_told():
     rows = promises({}, {"verdict": "broken"}, {}, {"verdict": "not enough yet"})
     text = text_of(page(promises=rows))
-    assert "YESTERDAY promised 5 (2-8), found 4 in 31 checked, 7 not checked, 2 pending" in text
+    assert "YESTERDAY promised 5 (2-8) among the 31 checked, found 4, 7 not checked, 2 pending" in text
     assert "LAST 4 NIGHTS promise kept 2 of 3, 1 not enough known yet" in text
 
 
@@ -271,7 +274,7 @@ def test_many_reasons_become_one_line():
         ([], 0, 2, "there are no candidates tonight"),
         ([], 2, 2, "none of tonight's candidates could be scored"),
         ([0.2], 0, 0, "the capacity is 0 checks. 1 unit not listed; the highest left out: 20 in 100"),
-        ([0.2], 0, 2, "no check tonight is worth what it costs. 1 unit not listed"),
+        ([0.2], 0, 2, "no check fits into the capacity. 1 unit not listed"),
     ],
 )
 def test_an_empty_list_is_a_page_that_says_why(scores, unscored, capacity, sentence):
@@ -280,6 +283,26 @@ def test_an_empty_list_is_a_page_that_says_why(scores, unscored, capacity, sente
     assert f"Units to check: none No unit is listed: {sentence}" in text_of(html)
     assert "EXPECTED 0 defects found (0-0)" in text_of(html)
     assert "table" not in tags_of(html)
+
+
+def test_where_no_check_is_worth_its_cost_the_page_says_so():
+    rows = ranked([0.2], listed=0).assign(value=-3.0)
+    assert "No unit is listed: no check tonight is worth what it costs." in text_of(page(rows))
+
+
+def test_issues_that_could_not_be_told_are_not_called_none():
+    text = text_of(page(facts=replace(FACTS, no_issues_because="scores are a ranking")))
+    assert "Issues: not told tonight Because scores are a ranking." in text
+
+
+def test_the_expected_number_is_not_called_the_sum_of_the_risks():
+    assert "wrong together, so it need not be the sum of the risks above." in text_of(page())
+
+
+def test_of_an_issue_by_a_measurement_the_places_are_those_of_candidates():
+    told = [text_of(page(issues=[issue(side=side)])) for side in ("", "above")]
+    assert "made under the same conditions: 212 in stock" in told[0]
+    assert "tonight's candidates alone, those that have left are not counted: 212 in stock" in told[1]
 
 
 def test_the_page_is_cut_at_its_longest_and_says_so():

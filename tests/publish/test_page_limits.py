@@ -10,7 +10,8 @@ from example_lists import FACTS, NASTY, because, issue, not_scored, promises, ra
 from read_page import tags_of, text_of
 
 from qma_predict.publish.pages import pictures
-from qma_predict.publish.pages.page import LONGEST_PAGE, render
+from qma_predict.publish.pages.page import render
+from qma_predict.publish.pages.rows import LONGEST_PAGE
 
 
 def nasty_page(n: int = 1) -> str:

@@ -238,3 +238,42 @@ def test_one_more_hour_is_not_spent_on_checks_that_are_worth_nothing(tiny_line):
     line = with_policy(tiny_line, COSTS, capacity=1, check_minutes=1.0)
     ranked = select(night({"a": 0.9, "b": 0.5, "c": 0.01}), line, list_id="1")
     assert one_more_hour(ranked) == Extra(1, 0.5)
+
+
+def test_a_unit_is_in_one_draw_and_keeps_its_probability(tiny_line):
+    line = with_policy(tiny_line, capacity=10, audits=0.5)
+    scores = {f"u{at:02}": 0.3 - at / 200 for at in range(40)}
+    first = select(night(scores), line, list_id="1").set_index("unit_id")
+    left = first[~first["listed"]]
+    new = {f"n{at:02}": 0.05 for at in range(20)}
+    second = select(
+        night({**left["score"], **new}), line, list_id="2", drawn_before=first["selection_probability"]
+    ).set_index("unit_id")
+    audits = second.index[second["selected_by"] == "audit"]
+    assert len(audits) == 5
+    assert set(audits) <= set(new)
+    by_rank = second["selected_by"].eq("rank").fillna(False)
+    assert second.loc[by_rank, "selection_probability"].eq(1.0).all()
+    waits = left.index.difference(second.index[by_rank])
+    assert second.loc[waits, "selection_probability"].tolist() == left.loc[waits, "selection_probability"].tolist()
+
+
+def test_units_that_wait_for_several_nights_are_stood_for_by_the_audits(tiny_line):
+    """200 new units a night, each a candidate on three; defects by the published risk."""
+    line, rng = with_policy(tiny_line, capacity=40, audits=0.1), np.random.default_rng(0)
+    waiting, drawn, found = pd.Series(dtype=float), pd.Series(dtype=float), []
+    risks = []
+    for day in range(60):
+        new = pd.Series(rng.beta(0.15, 6, 200), [f"{day}-{at}" for at in range(200)])
+        risks.append(new)
+        waiting = pd.concat([waiting[[int(unit.split("-")[0]) > day - 3 for unit in waiting.index]], new])
+        ranked = select(night(waiting.to_dict()), line, list_id=str(day), drawn_before=drawn).set_index("unit_id")
+        drawn = pd.concat([drawn, ranked.loc[~ranked.index.isin(drawn.index), "selection_probability"]])
+        found.append(ranked[ranked["listed"]])
+        waiting = waiting.drop(found[-1].index)
+    listed = pd.concat(found)
+    weight = 1 / listed["selection_probability"]
+    true = pd.concat(risks).mean()
+    assert listed["score"].mean() > 3 * true
+    assert np.average(listed["score"], weights=weight) == pytest.approx(true, rel=0.1)
+    assert weight.sum() == pytest.approx(60 * 200, rel=0.1)

@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -25,9 +26,10 @@ def state(make_history, tiny_line, model, siblings):
     """Return a function that gives state and reasons of features and verdicts of earlier lists, newest first."""
     history = make_history({}, as_of=AS_OF)
 
-    def make(X=None, verdicts=(), *, good=siblings):
+    def make(X=None, verdicts=(), *, good=siblings, by="v3"):
         told = {"fresh": FRESH, "X": good if X is None else X, "siblings": good}
-        return state_of(history, tiny_line, model, promises=pd.DataFrame({"verdict": [*verdicts]}, dtype="str"), **told)
+        promises = pd.DataFrame({"verdict": [*verdicts], "model": by}, dtype="str")
+        return state_of(history, tiny_line, model, promises=promises, **told)
 
     return make
 
@@ -85,23 +87,41 @@ def test_without_scored_units_no_sensor_is_missed(state):
 )
 def test_promises_broken_more_often_than_chance_makes_them_degrade_the_list(state, broken, told, enough):
     verdicts = ["broken"] * broken + ["kept"] * (told - broken) + ["not enough yet"] * 9
-    reason = f"{broken} of the last {told} promises that can be judged were broken: take the risks as a ranking"
+    reason = (
+        f"{broken} of the last {told} promises of this model that can be judged were broken: take the risks as a "
+        "ranking"
+    )
     assert state(verdicts=verdicts) == (("DEGRADED", (reason,)) if enough else ("OK", ()))
 
 
-def test_a_unit_without_half_of_the_readings_is_marked(siblings):
-    X = units(3)
-    X.loc["u1", READINGS[:2]] = None
-    X.loc["u2", READINGS[:1]] = None
-    assert cautions(X, siblings).dropna().to_dict() == {"u1": "2 of 4 readings are missing"}
+def test_promises_that_another_model_broke_do_not_degrade_the_list(state):
+    assert state(verdicts=["broken"] * 30, by="v2") == ("OK", ())
+    assert state(verdicts=["broken"] * 30, by="v3 of another home") == ("OK", ())
+    newer = ["v3"] * 12 + ["v2"] * 12
+    assert state(verdicts=["kept"] * 12 + ["broken"] * 12, by=newer) == ("OK", ())
+    assert state(verdicts=["broken"] * 12 + ["kept"] * 12, by=newer)[0] == "DEGRADED"
 
 
-def test_readings_that_one_good_unit_in_five_lacks_do_not_count(siblings):
-    good = siblings.assign(**{READINGS[3]: [1.0] * 8 + [None] * 2})
-    X = units(1, **dict.fromkeys(READINGS[2:], float("nan")))  # one of the three that count
+SENSORS = [f"press.force.{name}" for name in ("last", "mean", "spread", "slope")] + [
+    f"oven.heat{n}.last" for n in "123"
+]
+
+
+def test_a_unit_of_which_half_of_the_sensors_are_silent_is_marked():
+    good = pd.DataFrame(1.0, range(10), SENSORS)
+    X = pd.DataFrame(1.0, ["u0", "u1", "u2", "u3"], SENSORS)
+    X.loc["u1", SENSORS[4:6]] = None
+    X.loc["u2", SENSORS[:4]] = None  # one of four sensors, four of seven features
+    X.loc["u3", [*SENSORS[:3], *SENSORS[4:6]]] = None
+    assert cautions(X, good).dropna().to_dict() == dict.fromkeys(["u1", "u3"], "2 of 4 sensors are silent")
+
+
+def test_sensors_that_one_good_unit_in_five_lacks_do_not_count():
+    good = pd.DataFrame(1.0, range(10), SENSORS).assign(**{SENSORS[6]: [1.0] * 8 + [None] * 2})
+    X = pd.DataFrame(1.0, ["u0"], SENSORS).assign(**dict.fromkeys(SENSORS[5:], np.nan))  # one of the three that count
     assert cautions(X, good).isna().all()
-    X[READINGS[1]] = float("nan")
-    assert cautions(X, good).tolist() == ["2 of 3 readings are missing"]
+    X[SENSORS[4]] = np.nan
+    assert cautions(X, good).tolist() == ["2 of 3 sensors are silent"]
 
 
 def test_a_machine_that_good_units_never_saw_is_new_and_a_missing_one_is_not(siblings):

@@ -49,6 +49,12 @@ def test_every_sheet_is_there_with_a_frozen_header_a_filter_and_protection():
         assert sheet.print_title_rows == "$1:$1"
 
 
+def test_a_list_made_after_its_day_says_so_and_what_it_knows():
+    rows = table(opened(full(replace(FACTS, retrospective=True))), "Read me")
+    (made,) = rows.loc[rows.iloc[:, 0] == "MADE"].iloc[:, 1]
+    assert made.startswith("in retrospect, for the record: it knows only what had been ingested by then")
+
+
 def test_units_are_those_of_the_list_in_its_order():
     units = table(opened(full()), "Units")
     assert list(units["unit_id"]) == ["u0", "u1", "u3"]
@@ -99,7 +105,7 @@ def test_the_other_sheets_tell_what_the_page_tells():
     assert says["UNITS"] == "3 units, 2 ranked by risk, 1 audit"
     assert says["EXPECTED"].endswith("one more hour of inspection would add about 0.8")
     assert says["NOT SCORED"] == "2 units; 1 no oven data; 1 reason not recorded"
-    assert says["YESTERDAY"].startswith("promised 5 (2-8), found 4 in 31 checked")
+    assert says["YESTERDAY"].startswith("promised 5 (2-8) among the 31 checked, found 4")
     assert says["LAST NIGHTS"] == "promise kept 1 of 2"
     told = table(book, "Issues").iloc[0]
     assert [told["title"], told["risk"], told["normal"]] == [
@@ -107,7 +113,7 @@ def test_the_other_sheets_tell_what_the_page_tells():
         "9 in 100 (5-14)",
         "normally 1.2",
     ]
-    assert told["places"] == "212 in stock, 40 shipped"
+    assert told["places"] == "made under the same conditions: 212 in stock, 40 shipped"
     assert list(table(book, "Not scored")["reason"]) == ["no oven data", "reason not recorded"]
     assert list(table(book, "Yesterday")["business_date"]) == ["2026-11-23", "2026-11-22"]
 

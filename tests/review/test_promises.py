@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from published_lists import put_list
 
+from qma_predict.review.earlier import lists_before
 from qma_predict.review.promises import promises
 
 DAY, NEXT = date(2026, 11, 24), date(2026, 11, 25)
@@ -40,8 +41,12 @@ def answers(codes, *, at="2026-11-24 09:00", list_id=LIST):
     return [{"list_id": list_id, "unit_id": unit, "answered_at": at, "code": code} for unit, code in codes.items()]
 
 
+def told_of(folder, history, line, **more):
+    return promises(lists_before(folder, line, history.as_of.to_pydatetime()), history, line, **more)
+
+
 def row(folder, history, line, at=0):
-    return promises(folder, history, line).iloc[at]
+    return told_of(folder, history, line).iloc[at]
 
 
 def counts(told):
@@ -130,6 +135,12 @@ def test_a_ranking_promises_no_number(lists, make_history, tiny_line):
     )
 
 
+def test_a_promise_names_the_model_that_made_it(lists, make_history, tiny_line):
+    put_list(lists, tiny_line, DAY, {"u0": 0.5})
+    put_list(lists, tiny_line, NEXT, {"u0": 0.5}, facts={"model": {"version": "3", "sha256": "0123456789abcdef"}})
+    assert told_of(lists, make_history({}), tiny_line)["model"].tolist() == ["v3 0123456789ab", ""]
+
+
 def test_the_interval_is_by_the_spread_that_the_list_names(lists, make_history, tiny_line):
     spread = {"shift": [-1.0, 1.0], "chance": [0.5, 0.5]}  # odds divided or multiplied by e all night
     put_list(lists, tiny_line, DAY, dict.fromkeys(EVEN, 0.5), facts={"promise_spread": spread})
@@ -142,15 +153,15 @@ def test_lists_come_newest_first_and_those_of_the_moment_and_later_do_not(even, 
     for days in (1, 2, 3):
         put_list(even, tiny_line, DAY + timedelta(days=days), {"w": 0.5})
     history = make_history({}, as_of=tiny_line.as_of(DAY + timedelta(days=2)))
-    assert promises(even, history, tiny_line)["business_date"].tolist() == [NEXT, DAY]
-    assert promises(even, history, tiny_line, most=1)["business_date"].tolist() == [NEXT]
-    assert promises(even, history.at(tiny_line.as_of(DAY)), tiny_line).empty
+    assert told_of(even, history, tiny_line)["business_date"].tolist() == [NEXT, DAY]
+    assert told_of(even, history, tiny_line, most=1)["business_date"].tolist() == [NEXT]
+    assert told_of(even, history.at(tiny_line.as_of(DAY)), tiny_line).empty
 
 
 def test_no_list_is_an_empty_table_and_an_empty_list_promises_nothing(lists, make_history, tiny_line):
-    assert list(promises(lists, make_history({}), tiny_line)) == [
-        "business_date", "promised", "low", "high", "listed", "checked", "found", "pending", "not_checked", "verdict",
-        "reason",
+    assert list(told_of(lists, make_history({}), tiny_line)) == [
+        "business_date", "model", "promised", "low", "high", "listed", "checked", "found", "pending", "not_checked",
+        "verdict", "reason",
     ]  # fmt: skip
     put_list(lists, tiny_line, DAY, {"u0": {"score": 0.5, "listed": False}})
     assert counts(row(lists, make_history({}), tiny_line)) == (0, 0, 0, 0)
@@ -158,7 +169,7 @@ def test_no_list_is_an_empty_table_and_an_empty_list_promises_nothing(lists, mak
 
 def test_nothing_that_becomes_known_later_changes_what_was_told(even, make_history, tiny_line):
     known = {"inspections": results("u0", "u1", of=EVEN[:5]), "answers": answers({"u5": "3"})}
-    before = promises(even, make_history(known, as_of=MATURE), tiny_line)
+    before = told_of(even, make_history(known, as_of=MATURE), tiny_line)
     later = {"recorded_at": "2026-11-29 05:00:00.000001"}
     known["inspections"] += [one | later for one in results(*EVEN)]
     known["answers"] += [one | later for one in answers(dict.fromkeys(EVEN, "1"), at="2026-11-24 11:00")]
@@ -166,7 +177,7 @@ def test_nothing_that_becomes_known_later_changes_what_was_told(even, make_histo
     replaced = pd.Timestamp("2026-11-29 05:00:01", tz="UTC")
     put_list(even, tiny_line, DAY, dict.fromkeys(EVEN[:2], 0.9), replace="late file", published_at=replaced)
     history = make_history(known, as_of=MATURE)
-    after = promises(even, history, tiny_line)
+    after = told_of(even, history, tiny_line)
     pd.testing.assert_frame_equal(after[after["business_date"] == DAY].reset_index(drop=True), before)
 
 

@@ -10,6 +10,7 @@ from published_lists import put_list
 from qma_predict.errors import ModelError
 from qma_predict.publish.models.model import Model
 from qma_predict.publish.reaction import NOTHING, Reaction, Scorers, acting, read_shadow, shadow_bytes
+from qma_predict.review.earlier import lists_before
 from qma_predict.review.promises import COLUMNS
 from qma_predict.review.reaction import level, reaction
 
@@ -64,7 +65,8 @@ def nights(tmp_path, make_history, tiny_line):
             ]  # fmt: skip
         after = FIRST + timedelta(days=len(defects) + 6)  # all labels are mature
         history = make_history({"inspections": inspections}, as_of=pd.Timestamp(tiny_line.as_of(after)))
-        return reaction(folder, history, tiny_line, now or model_of(version), promises)
+        lists = lists_before(folder, tiny_line, history.as_of.to_pydatetime())
+        return reaction(lists, history, tiny_line, now or model_of(version), promises)
 
     return make
 

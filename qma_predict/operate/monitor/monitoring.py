@@ -26,6 +26,7 @@ from qma_predict.operate.monitor.sample import A_DAY, A_NIGHT, drawn, of_nights,
 from qma_predict.operate.monitor.tags import key_features, tag_charts
 from qma_predict.publish.lists import bundle
 from qma_predict.publish.models.model import Model, line_of
+from qma_predict.review.earlier import lists_before
 from qma_predict.review.promises import promises
 
 NIGHTS = 7
@@ -131,7 +132,8 @@ def monitor(
     points = prediction_points(history, as_scored)
     looked = _looked_at(history, as_scored, points, business_date, reference)
     fresh, rates = health.freshness(history, line), defect_rates(history, points, line)
-    earlier, scores = promises(published, history, line), first_scores(published, history, line, business_date)
+    earlier = promises(lists_before(published, line, history.as_of.to_pydatetime()), history, line)
+    scores = first_scores(published, history, line, business_date)
     outcomes = judged(scores, points, history, line)
     moments = {str(table): _moment(at) for table, at in fresh["recorded"].items()}
     X = looked.X.loc[looked.candidates]

@@ -19,8 +19,8 @@ from qma_predict.learn.reliability import observed_over_expected_interval
 from qma_predict.learn.weights import inspection_weights
 from qma_predict.line import Line
 from qma_predict.publish.lists import bundle
+from qma_predict.review.earlier import read_lists
 from qma_predict.review.performance import on_first_night
-from qma_predict.review.promises import shown_at
 
 WEEKS = 12
 """Weeks that are told at most."""
@@ -48,19 +48,15 @@ def first_scores(folder: Path, history: History, line: Line, business_date: date
     -------
     DataFrame, shape (n_units, 4)
         ``unit_id``, ``night`` (business date), ``score`` and ``probability``: the score, missing if it is a ranking's.
-
-    Raises
-    ------
-    PublicationError
-        If a list is damaged.
+        Lists that are damaged are left out.
     """
     oldest, moment = business_date - timedelta(weeks=WEEKS), history.as_of.to_pydatetime()
     nights = [pd.DataFrame({"unit_id": pd.Series(dtype="str"), "night": [], "score": [], "probability": []})]
-    for day in bundle.published_dates(folder):
-        if oldest < day <= business_date:
-            first = on_first_night(shown_at(folder, day, moment), day, "score_is")
-            probability = first["score"].where(first["score_is"] != "ranking")
-            nights.append(first.drop(columns="score_is").assign(probability=probability.astype(float)))
+    days = [day for day in bundle.published_dates(folder) if oldest < day <= business_date]
+    for day, one in read_lists(folder, line, days, moment).whole.items():
+        first = on_first_night(one.path, day, "score_is")
+        probability = first["score"].where(first["score_is"] != "ranking")
+        nights.append(first.drop(columns="score_is").assign(probability=probability.astype(float)))
     return pd.concat(nights[1:] or nights, ignore_index=True)[["unit_id", "night", "score", "probability"]]
 
 

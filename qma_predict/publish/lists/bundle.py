@@ -6,7 +6,8 @@ the clock, such as when it was published, and the SHA-256 of the manifest). Besi
 link with the name of each business date to its list, and ``latest`` to the newest of the dates.
 
 A list that is deliberately replaced stays where it is; the new one is the date's next revision (``.r2``), whose
-manifest says why, and has the SHA-256 of the manifest that it replaces.
+manifest says why, and has the SHA-256 of the manifest that it replaces; so is one that is damaged, or whose folder is
+gone: what is left of it stays as it is.
 
 A revision appears by one rename of a finished, flushed staging folder, and is shown by one rename of a link, so a
 reader of a date sees all of the old list or all of the new one. Writers of one line take turns by a file lock,
@@ -21,9 +22,8 @@ is replaced it is moved to ``revisions`` first, and its date shows nothing for t
 
 import logging
 import os
-import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -32,15 +32,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from qma_predict.errors import PublicationError
-from qma_predict.publish.lists.durable import flush_folder, move_link, remove_debris, staging, write_flushed
-from qma_predict.publish.lists.manifest import MANIFEST, RECEIPT, manifest_bytes, receipt_bytes, says, sha256, verify
+from qma_predict.errors import DamagedList, PublicationError
+from qma_predict.publish.lists.dates import REVISIONS, kept, linked, lost_dates, published_dates, read, revisions
+from qma_predict.publish.lists.durable import Step, flush_folder, move_link, remove_debris, staging, write_flushed
+from qma_predict.publish.lists.manifest import MANIFEST, RECEIPT, digest_of, manifest_bytes, receipt_bytes, says, verify
 
-__all__ = ["LATEST", "MANIFEST", "RECEIPT", "REVISIONS", "STEPS", "finish", "publish", "published_dates", "read",
-           "revisions", "verify"]  # fmt: skip
+__all__ = ["LATEST", "MANIFEST", "RECEIPT", "REVISIONS", "STEPS", "finish", "lost_dates", "publish",
+           "published_dates", "read", "revisions", "verify"]  # fmt: skip
 
 LATEST = "latest"
-REVISIONS = "revisions"
 
 STEPS = (
     "locked",
@@ -66,9 +66,6 @@ LOCK_SECONDS = 60.0
 """How long a writer waits for another one of the same line [s]; a publication takes well under a second."""
 
 _LOCK = ".publish.lock"
-_REVISION = re.compile(r"(\d{4}-\d{2}-\d{2})\.r(\d+)")
-
-Step = Callable[[str], None]
 
 logger = logging.getLogger(__name__)
 
@@ -123,8 +120,8 @@ def publish(
     write = _Writing(folder, target, contents, facts, receipt, step)
     with _alone(folder, target, step):
         if replace is not None:
-            write.next_revision(read(folder, business_date), replace)
-        elif not target.exists():
+            write.next_revision(replace)
+        elif not os.path.lexists(target):
             write.first_revision()
         elif not says(verify(target), contents, facts):
             logger.warning("%s is already published with other content; it is kept as it was", target)
@@ -174,60 +171,6 @@ def _alone(folder: Path, target: Path, step: Step = lambda name: None) -> Iterat
         ) from error
 
 
-def read(folder: Path, business_date: date) -> dict[str, Any]:
-    """Return the manifest of the list of a business date, verified.
-
-    Raises
-    ------
-    PublicationError
-        The date is not published, or its list is damaged.
-    """
-    path = folder / business_date.isoformat()
-    if not path.is_dir():
-        known = published_dates(folder)
-        span = f"{known[0]} to {known[-1]}, {len(known)} lists" if known else "none"
-        raise PublicationError(f"{path}: no list is published for this date; published are: {span}")
-    return verify(path)
-
-
-def published_dates(folder: Path) -> list[date]:
-    """Return the business dates that are published in the line's folder, oldest first."""
-    if not folder.is_dir():
-        return []
-    return sorted(_dates(entry.name for entry in folder.iterdir() if entry.is_dir()))
-
-
-def revisions(folder: Path, business_date: date) -> dict[int, Path]:
-    """Return the folder of every revision of a business date's list by its number, oldest first.
-
-    The last one is what the date shows. A list that was never replaced has one, number 1; a date that is not
-    published has none. The next one that `publish` writes has the number after the last.
-    """
-    day = folder / business_date.isoformat()
-    kept = _kept(folder).get(day.name, {})
-    if day.is_dir() and not day.is_symlink():  # of an earlier version of the program
-        kept[int(verify(day)["revision"])] = day
-    return dict(sorted(kept.items()))
-
-
-def _kept(folder: Path) -> dict[str, dict[int, Path]]:
-    kept: dict[str, dict[int, Path]] = {}
-    for path in (folder / REVISIONS).glob("*"):
-        if found := _REVISION.fullmatch(path.name):
-            kept.setdefault(found[1], {})[int(found[2])] = path
-    return kept
-
-
-def _dates(names: Iterable[str]) -> Iterable[date]:
-    for name in names:
-        try:
-            day = date.fromisoformat(name)
-        except ValueError:
-            continue
-        if day.isoformat() == name:  # fromisoformat also reads 20261124
-            yield day
-
-
 def _check_names(names: Iterable[str]) -> None:
     for name in names:
         plain = name == Path(name).name and "\\" not in name and name not in ("", MANIFEST, RECEIPT)
@@ -266,14 +209,21 @@ class _Writing:
         flush_folder(self.folder)
         self.step("date flushed")
 
-    def next_revision(self, shown: Mapping[str, Any], reason: str) -> None:
+    def next_revision(self, reason: str) -> None:
         """Publish another list in the place of the one that is shown, unless it is this one, for this reason."""
-        if says(shown, self.contents, self.facts) and shown["reason"] == reason:
-            return
-        if not self.link.is_symlink():
-            self._adopt(shown["revision"])
-        replaces = sha256((self.link / MANIFEST).read_bytes())
-        number = max(revisions(self.folder, self.day)) + 1
+        replaces: str | None = None
+        try:
+            shown = read(self.folder, self.day)
+            if says(shown, self.contents, self.facts) and shown["reason"] == reason:
+                return
+            if not self.link.is_symlink():
+                self._adopt(shown["revision"])
+            replaces = digest_of(self.link)
+        except DamagedList as error:
+            if not self.link.is_symlink():
+                raise
+            logger.warning("%s; it is replaced, and stays as it is", error)
+        number = max([linked(self.link), *revisions(self.folder, self.day)]) + 1
         manifest = manifest_bytes(
             self.day, self.contents, self.facts, revision=number, reason=reason, replaces=replaces
         )
@@ -327,10 +277,9 @@ class _Writing:
 
 def _show_finished(folder: Path) -> None:
     """Let each date show its newest revision, as its writer would have; only for the holder of the lock."""
-    for day, kept in _kept(folder).items():
-        link, newest = folder / day, f"{REVISIONS}/{kept[max(kept)].name}"
-        shows_other = link.is_symlink() and os.readlink(link) != newest
-        if shows_other or not os.path.lexists(link):
+    for day, there in kept(folder).items():
+        link, newest = folder / day, f"{REVISIONS}/{there[max(there)].name}"
+        if linked(link) < max(there) and (link.is_symlink() or not link.exists()):  # it never goes back to an older one
             move_link(link, newest)
             logger.info("%s shows %s, whose writer was stopped before that", link, newest)
 

@@ -4,6 +4,7 @@ An SQLite file in the home, or any database that SQLAlchemy knows. Lists are wri
 what a writer that was stopped between the two left out, the next one writes (`record_lists`).
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -16,15 +17,17 @@ from sqlalchemy.schema import CreateColumn
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from qma_predict.data.database import DRIVERS, reason
-from qma_predict.errors import HomeError, PublicationError
+from qma_predict.errors import DamagedList, HomeError, PublicationError
 from qma_predict.home import Home
 from qma_predict.publish.lists import bundle
 from qma_predict.publish.lists.desk_tables import ANSWERS, LIST_ROWS, LISTS, PROMISES, TABLES
-from qma_predict.publish.lists.manifest import MANIFEST, sha256, verify
+from qma_predict.publish.lists.manifest import digest_of, verify
 from qma_predict.publish.lists.published import rows_of
 
 VARIABLE = "QMA_DESK"
 """Variable of the environment with the URL of a database other than the home's own."""
+
+log = logging.getLogger(__name__)
 
 
 def open_desk(home: Home, environment: Mapping[str, str]) -> Engine:
@@ -63,6 +66,8 @@ def open_desk(home: Home, environment: Mapping[str, str]) -> Engine:
 def record_lists(engine: Engine, line: str, folder: Path) -> int:
     """Write every published list of a line that the database does not have; return how many these were.
 
+    One that is damaged is left out, and logged: the next list says so.
+
     Parameters
     ----------
     engine : Engine
@@ -74,13 +79,28 @@ def record_lists(engine: Engine, line: str, folder: Path) -> int:
 
     Raises
     ------
-    PublicationError, HomeError
-        As `record_list`.
+    PublicationError
+        If the database has another list with the same id and revision.
+    HomeError
+        If the database is away or refuses.
     """
     with _told(engine), engine.connect() as connection:
         known = set(connection.execute(select(LISTS.c.manifest_sha256).where(LISTS.c.line == line)).scalars())
-    paths = [path for day in bundle.published_dates(folder) for path in bundle.revisions(folder, day).values()]
-    return sum(record_list(engine, line, path) for path in paths if sha256((path / MANIFEST).read_bytes()) not in known)
+    written = 0
+    for path in _all_revisions(folder):
+        try:
+            written += digest_of(path) not in known and record_list(engine, line, path)
+        except DamagedList as error:
+            log.error("not written into the desk database: %s", error)
+    return written
+
+
+def _all_revisions(folder: Path) -> Iterator[Path]:
+    for day in bundle.published_dates(folder):
+        try:
+            yield from bundle.revisions(folder, day).values()
+        except DamagedList:  # of an earlier version of the program, whose revision nobody knows
+            yield folder / day.isoformat()
 
 
 def record_list(engine: Engine, line: str, path: Path) -> bool:
@@ -103,7 +123,7 @@ def record_list(engine: Engine, line: str, path: Path) -> bool:
         If the database is away or refuses.
     """
     whole = path.resolve()
-    manifest, digest = verify(whole), sha256((whole / MANIFEST).read_bytes())
+    manifest, digest = verify(whole), digest_of(whole)
     facts, revision = manifest["facts"], int(manifest["revision"])
     entry = {
         "list_id": facts["list_id"],

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from qma_predict.errors import PublicationError
+from qma_predict.errors import DamagedList
 
 MANIFEST = "manifest.json"
 RECEIPT = "receipt.json"
@@ -57,8 +57,8 @@ def verify(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    PublicationError
-        Anything is missing or differs; the message names every such file.
+    DamagedList
+        Anything is missing, cannot be read or differs; the message names every such file.
     """
     whole = path.resolve()  # once: a list that is replaced meanwhile is still read to its end
     try:
@@ -67,7 +67,7 @@ def verify(path: Path) -> dict[str, Any]:
         sealed = json.loads((whole / RECEIPT).read_bytes())["manifest_sha256"]
         files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(whole, [f"{MANIFEST} or {RECEIPT} cannot be read ({error!r})"]) from error
+        raise DamagedList(whole, [f"{MANIFEST} or {RECEIPT} cannot be read ({error!r})"]) from error
     manifest, wrong = _FIRST | manifest, []
     if sha256(written) != sealed:
         wrong.append(f"{MANIFEST} is not the one that {RECEIPT} names")
@@ -77,14 +77,32 @@ def verify(path: Path) -> dict[str, Any]:
     if number and str(manifest["revision"]) != number:
         wrong.append(f"{MANIFEST} is of revision {manifest['revision']}")
     for name, expected in sorted(files.items()):
-        file = whole / name
-        if not file.is_file():
+        try:
+            found = sha256((whole / name).read_bytes())
+        except FileNotFoundError:
             wrong.append(f"{name} is missing")
-        elif (found := sha256(file.read_bytes())) != expected:
-            wrong.append(f"{name} has SHA-256 {found[:12]}..., expected {expected[:12]}...")
+        except OSError as error:
+            wrong.append(f"{name} cannot be read ({error.strerror})")
+        else:
+            if found != expected:
+                wrong.append(f"{name} has SHA-256 {found[:12]}..., expected {expected[:12]}...")
     if wrong:
-        raise _damaged(whole, wrong)
+        raise DamagedList(whole, wrong)
     return manifest
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of the manifest of a published list.
+
+    Raises
+    ------
+    DamagedList
+        If it cannot be read.
+    """
+    try:
+        return sha256((path / MANIFEST).read_bytes())
+    except OSError as error:
+        raise DamagedList(path, [f"{MANIFEST} cannot be read ({error!r})"]) from error
 
 
 def says(manifest: Mapping[str, Any], contents: Mapping[str, bytes], facts: Mapping[str, Any]) -> bool:
@@ -105,10 +123,3 @@ def sha256(data: bytes) -> str:
 
 def _entries(contents: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
     return {name: {"bytes": len(data), "sha256": sha256(data)} for name, data in contents.items()}
-
-
-def _damaged(path: Path, wrong: list[str]) -> PublicationError:
-    return PublicationError(
-        f"{path}: the published list is damaged: {'; '.join(wrong)}; expected the files as they were "
-        "published; restore the folder from a backup, or move it away and publish the date again"
-    )

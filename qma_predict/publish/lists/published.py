@@ -1,7 +1,7 @@
 """The rows of published lists, also of those that earlier versions of the program wrote."""
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qma_predict.errors import PublicationError
+from qma_predict.errors import DamagedList, PublicationError
 from qma_predict.publish.lists import bundle
-from qma_predict.publish.lists.manifest import MANIFEST, RECEIPT
+from qma_predict.publish.lists.manifest import RECEIPT
 from qma_predict.publish.risk_list import TABLE_SCHEMA
 
 SCORES = "scores.parquet"
@@ -70,26 +70,25 @@ def rows_of(
 
 
 def dates_of_lists(folder: Path) -> dict[str, date]:
-    """Business date of every published list of a line by the list's id.
+    """Business date of every published list of a line by the list's id; no list is read, and none need be whole.
 
     Parameters
     ----------
     folder : Path
         ``<home>/published/<line>``.
-
-    Raises
-    ------
-    PublicationError
-        If a manifest cannot be read.
     """
-    found = {}
-    for day in bundle.published_dates(folder):
-        file = folder / day.isoformat() / MANIFEST
-        try:
-            found[str(json.loads(file.read_bytes())["facts"]["list_id"])] = day
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise PublicationError(f"{file}: cannot be read ({error!r}); restore the folder from a backup") from error
-    return found
+    return {id_of(folder.name, day): day for day in bundle.published_dates(folder)}
+
+
+def id_of(line: str, business_date: date) -> str:
+    """Return the id of the list of a line's business date.
+
+    Examples
+    --------
+    >>> id_of("demo", date(2026, 11, 24))
+    'demo-2026-11-24'
+    """
+    return f"{line}-{business_date.isoformat()}"
 
 
 def receipt_of(path: Path) -> dict[str, Any]:
@@ -97,11 +96,26 @@ def receipt_of(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    PublicationError
+    DamagedList
         If it cannot be read.
     """
-    file = path.resolve() / RECEIPT
+    whole = path.resolve()
     try:
-        return dict(json.loads(file.read_bytes()))
+        return dict(json.loads((whole / RECEIPT).read_bytes()))
     except (OSError, ValueError, TypeError) as error:
-        raise PublicationError(f"{file}: cannot be read ({error!r}); restore the folder from a backup") from error
+        raise DamagedList(whole, [f"{RECEIPT} cannot be read ({error!r})"]) from error
+
+
+def published_at(path: Path) -> datetime | None:
+    """When a list was published (aware); None if its receipt does not say it.
+
+    Raises
+    ------
+    DamagedList
+        If that cannot be read.
+    """
+    said = receipt_of(path).get("published_at")
+    try:
+        return None if said is None else datetime.fromisoformat(said).astimezone(UTC)
+    except (ValueError, TypeError) as error:
+        raise DamagedList(path.resolve(), [f"{RECEIPT} says {said!r} of when it was published"]) from error

@@ -53,7 +53,7 @@ def tell(home: Home, line: Line, manifest: Mapping[str, Any], missed: Sequence[d
     """
     if not line.messages.to:
         return Delivery()
-    mark = home.folder / "messages" / line.name / f"{manifest['business_date']}-r{manifest['revision']}.json"
+    mark = _mark(home, line, manifest["business_date"], manifest["revision"])
     try:
         title, body = digest(manifest, where=where(home, line, manifest), missed=missed)
         mark.parent.mkdir(parents=True, exist_ok=True)
@@ -61,6 +61,11 @@ def tell(home: Home, line: Line, manifest: Mapping[str, Any], missed: Sequence[d
             return _send_once(mark, line.messages.to, title, body)
     except (OSError, PublicationError) as error:  # a lock that is not released is an OSError, too
         return Delivery(failures=(f"{mark}: the digest may not have been sent: {error}",))
+
+
+def is_told(home: Home, line: Line, business_date: date, revision: int) -> bool:
+    """Whether a revision of a list was sent to as many addresses as the line has: to count them is quick."""
+    return len(_marked(_mark(home, line, business_date, revision))) >= len(set(line.messages.to))
 
 
 def where(home: Home, line: Line, manifest: Mapping[str, Any]) -> str:
@@ -104,7 +109,7 @@ def digest(manifest: Mapping[str, Any], *, where: str, missed: Sequence[date] = 
         *([f"No list was made for {_days(missed)}"] if missed else []),
         f"To check: {listed:,} of {counted(given['candidates'], 'candidate')}",
         _expected(facts),
-        _issues(given.get("issues", ())),
+        _issues(given.get("issues", ()), facts),
         _not_scored(given["not_scored"]),
         *([_promises(given["promises"], facts)] if given.get("promises") else []),
         f"The list: {where}",
@@ -145,7 +150,9 @@ def _expected(facts: Facts) -> str:
     return f"Expected: {expected_words(facts)}; {random_words(facts)}"
 
 
-def _issues(issues: Sequence[Mapping[str, Any]]) -> str:
+def _issues(issues: Sequence[Mapping[str, Any]], facts: Facts) -> str:
+    if facts.no_issues_because:
+        return f"Issues: not told tonight: {harmless(facts.no_issues_because)}"
     if not issues:
         return "Issues: none, nothing stands out"
     told = [
@@ -191,6 +198,10 @@ def _send_once(mark: Path, urls: Sequence[str], title: str, body: str) -> Delive
 def _key(url: str, mark: Path) -> str:
     """Hash of an address, slow and salted by the list: a short password cannot be found by trying them all."""
     return hashlib.scrypt(url.encode(), salt=mark.name.encode(), n=2**14, r=8, p=1, dklen=16).hex()
+
+
+def _mark(home: Home, line: Line, business_date: date | str, revision: int) -> Path:
+    return home.folder / "messages" / line.name / f"{business_date}-r{revision}.json"
 
 
 def _marked(mark: Path) -> set[str]:

@@ -5,6 +5,7 @@ left out or put in without showing; that none was taken away at the end shows ag
 which quote the hash of the newest. The log alone says who is champion; the alias in MLflow follows it.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -71,7 +72,7 @@ def entries(home: Home, line: str) -> list[Entry]:
     return read(home.champions(line))
 
 
-def reigning(known: list[Entry], at: datetime | None = None) -> Entry | None:
+def reigning(known: Sequence[Entry], at: datetime | None = None) -> Entry | None:
     """The entry that made the champion of a moment, by default of now; None if there was none."""
     return next((one for one in reversed(known) if one.reigns and (at is None or one.at <= at)), None)
 
@@ -140,22 +141,23 @@ def pending(home: Home, line: str) -> list[Entry]:
     return _awaiting(entries(home, line))
 
 
-def shadow(home: Home, line: str, head: str | None = None) -> Model | None:
+def shadow(home: Home, line: str, known: Sequence[Entry], head: str | None = None) -> Model | None:
     """The challenger of the newest training, if it is refused or awaits approval: its lists are made in the shadow.
 
     Parameters
     ----------
     home : Home
     line : str
+    known : sequence of Entry
+        All entries, oldest first.
     head : str, optional
         Hash of the entry that is taken for the newest, as published lists quote it.
 
     Raises
     ------
     ModelError
-        If the log was changed, or the model is not the one that was trained.
+        If the model is not the one that was trained.
     """
-    known = entries(home, line)
     newest = [one for one in known if head is None or one.number <= _number(known, head)][-2:]
     if newest and newest[-1].role == "refresh" and newest[-1].event != "rolled back":
         newest.pop()  # of the same training: a challenger that did not win leaves the champion's recipe to be refreshed
@@ -164,7 +166,7 @@ def shadow(home: Home, line: str, head: str | None = None) -> Model | None:
     return None
 
 
-def _number(known: list[Entry], head: str) -> int:
+def _number(known: Sequence[Entry], head: str) -> int:
     return next((one.number for one in known if one.sha256 == head), 0)
 
 

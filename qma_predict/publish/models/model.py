@@ -1,5 +1,6 @@
 """What is known of a model that is kept."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -72,6 +73,24 @@ class Model:
     baseline: str = ""
     dataset: str = ""
     sha256: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What tells it from other models of the line."""
+        return identity({"version": self.version, "sha256": self.sha256})
+
+
+def identity(said: Mapping[str, Any]) -> str:
+    """What tells models apart, by what a manifest says of one; empty if it does not.
+
+    Versions of a replay's own models are numbered anew, so that the version alone would not do.
+
+    Examples
+    --------
+    >>> identity({"version": "3", "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"})
+    'v3 9f86d081884c'
+    """
+    return f"v{said['version']} {said.get('sha256', '')[:12]}".strip() if "version" in said else ""
 
 
 def described(dataset: Dataset, training: Training, also: tuple[str, ...]) -> Model:

@@ -15,6 +15,13 @@ STATES = {
 }
 
 
+IN_RETROSPECT = (
+    "for the record: it knows only what had been ingested by then (of times before the first ingest, what had been "
+    "recorded by then), and nothing that came later"
+)
+"""What is said of a list that was made after its day was over."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What the head of the page states.
@@ -113,6 +120,8 @@ def expected_words(facts: Facts) -> str:
 
 def random_words(facts: Facts) -> str:
     """Return how many defects as many checks would find at random."""
+    if facts.random_found is None and facts.expected is not None:
+        return "there is nothing to pick from at random"
     if facts.random_found is None:
         return "picking at random would find an unknown number: not enough known yet"
     return f"picking at random would find {count_words(facts.random_found, about='about ')}"
@@ -178,12 +187,13 @@ def last_words(promises: pd.DataFrame, facts: Facts) -> tuple[str, str]:
             when,
             f"{last['listed']:,.0f} listed, {last['not_checked']:,.0f} not checked, {last['pending']:,.0f} pending",
         )
-    promised = "promised no number"
-    if not pd.isna(last["promised"]):
-        promised = f"promised {count_words(last['promised'])}"
-        promised += "" if pd.isna(last["low"]) else f" ({last['low']:.0f}-{last['high']:.0f})"
-    found = f"found {last['found']:,.0f} in {last['checked']:,.0f} checked"
-    return when, f"{promised}, {found}, {last['not_checked']:,.0f} not checked, {last['pending']:,.0f} pending"
+    rest = f"{last['not_checked']:,.0f} not checked, {last['pending']:,.0f} pending"
+    found, checked = f"found {last['found']:,.0f}", f"{last['checked']:,.0f} checked"
+    if pd.isna(last["promised"]):
+        return when, f"promised no number, {found} in {checked}, {rest}"
+    # re-stated for what was checked, seldom all: the list itself said another number
+    ends = "" if pd.isna(last["low"]) else f" ({last['low']:.0f}-{last['high']:.0f})"
+    return when, f"promised {count_words(last['promised'])}{ends} among the {checked}, {found}, {rest}"
 
 
 def kept_words(promises: pd.DataFrame) -> str:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from qma_predict.publish.pages import facts as said
 from qma_predict.publish.pages import pictures
 from qma_predict.publish.pages.facts import Facts, check_facts
-from qma_predict.publish.pages.rows import completed, issues_of, order_words, work_of
+from qma_predict.publish.pages.rows import LONGEST_PAGE, completed, issues_of, order_words, work_of
 from qma_predict.publish.pages.templates import script_hash, template
 from qma_predict.publish.pages.words import (
     LONGEST_SENTENCE,
@@ -22,6 +22,7 @@ from qma_predict.publish.pages.words import (
     cell_words,
     counted,
     grouped,
+    made_words,
     nights_words,
     normal_words,
     place_words,
@@ -32,9 +33,6 @@ from qma_predict.publish.text import shortened, visible
 
 if TYPE_CHECKING:
     from qma_predict.publish.issues.find import Issue
-
-LONGEST_PAGE = 300
-"""Units on the page at most [units]; workbook and data files have all."""
 
 MOST_ISSUES = 12
 """Issues on the page at most, and of the first of them courses are drawn."""
@@ -119,6 +117,7 @@ def _head(
         lists = counted(len(promises), "night").upper() if len(promises) else ""
         last = {"when": when, "words": words, "lists": lists, "kept": said.kept_words(promises)}
     return {
+        "in_retrospect": said.IN_RETROSPECT,
         "state": said.state_words(facts),
         "state_reasons": facts.state_reasons[:_MOST_REASONS],
         "data": said.data_words(facts),
@@ -151,6 +150,7 @@ def _issue(issue: "Issue", facts: Facts) -> dict[str, Any]:
         "risk": "how many fail is not known: scores are a ranking" if facts.ranking else risk,
         "nights": nights_words(issue.nights) + ("" if issue.since is None else f", since {moments.words(issue.since)}"),
         "driver": _sentence(issue.driver),
+        "made": made_words(issue.side),
         "places": _places(issue.places),
         "action": _sentence(issue.action),
     }
@@ -177,7 +177,7 @@ def _unit_parts(
         "ahead": None if facts.ahead is None else f"{facts.ahead:,} of {len(listed):,} are still ahead of their gate.",
         "longest": LONGEST_PAGE,
         "widths": _WIDTHS,
-        "nothing": _nothing(facts, len(night), n_unscored),
+        "nothing": _nothing(facts, night, n_unscored),
         "n_rest": len(rest),
         "rest_are": "lower-risk " if lower else "other " if len(listed) else "",
         "highest_left_out": "".join(risks_of(highest, night["score"], facts.ranking)),
@@ -225,19 +225,26 @@ def _because(row: Any, reason: Mapping[str, Any], shared: str, moments: Moments)
         yield "; ".join(notes)
 
 
-def _nothing(facts: Facts, scored: int, n_unscored: int) -> str:
+def _nothing(facts: Facts, night: pd.DataFrame, n_unscored: int) -> str:
     """Why no unit is listed."""
-    if not scored:
+    if night.empty:
         return "none of tonight's candidates could be scored" if n_unscored else "there are no candidates tonight"
     if facts.capacity == 0 or facts.minutes == 0:
         return "the capacity is 0 checks" if facts.minutes is None else "the capacity is 0 min"
-    return "no check tonight is worth what it costs"
+    if (night["value"] <= 0).all():
+        return "no check tonight is worth what it costs"
+    return "no check fits into the capacity"
 
 
 def _pictures(night: pd.DataFrame, facts: Facts, promises: pd.DataFrame | None) -> list[tuple[str, Markup]]:
     drawn = []
     if promises is not None and not promises.empty:
-        drawn.append(("What each night's list promised, and what was found", pictures.nights(promises)))
+        drawn.append(
+            (
+                "What each night's list promised for the units that were checked, and what was found",
+                pictures.nights(promises),
+            )
+        )
     if not facts.ranking:
         curve = pictures.capacity_curve(night, facts.promise_spread)
         drawn.append(("What more or fewer checks tonight would find", curve))

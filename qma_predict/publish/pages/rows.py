@@ -10,6 +10,9 @@ from qma_predict.publish.pages.words import counted
 if TYPE_CHECKING:
     from qma_predict.publish.issues.find import Issue
 
+LONGEST_PAGE = 300
+"""Units on the page at most, and with reasons [units]; workbook and data files have all."""
+
 _MAY_BE_MISSING = {
     "selected_by": "str",
     "minutes": "float64",

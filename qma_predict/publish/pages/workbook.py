@@ -18,12 +18,13 @@ from xlsxwriter.worksheet import Worksheet
 from qma_predict.publish.pages import facts as said
 from qma_predict.publish.pages.check_sheet import to_check
 from qma_predict.publish.pages.facts import Facts, check_facts
-from qma_predict.publish.pages.rows import completed, issues_of, order_words, work_of
+from qma_predict.publish.pages.rows import LONGEST_PAGE, completed, issues_of, order_words, work_of
 from qma_predict.publish.pages.words import (
     RESULT_CODES,
     cell_words,
     counted,
     grouped,
+    made_words,
     nights_words,
     normal_words,
     place_words,
@@ -171,7 +172,7 @@ def _read_me(
     more = said.more_words(facts)
     lines = [
         ("LIST", f"{facts.list_id}: {facts.plant}, {facts.line}, for {moments.long_day(facts.business_date)}"),
-        *([("MADE", "in retrospect, for the record, with what was known then")] if facts.retrospective else []),
+        *([("MADE", f"in retrospect, {said.IN_RETROSPECT}")] if facts.retrospective else []),
         ("STATUS", "; ".join([said.state_words(facts), *facts.state_reasons])),
         ("VALID UNTIL", f"{moments.words(facts.valid_until)}; all times {moments.zone_words}"),
         ("DATA", f"as of {moments.words(facts.as_of)}, {said.data_words(facts)}"),
@@ -179,8 +180,10 @@ def _read_me(
         ("CAPACITY", said.capacity_words(facts, len(listed), work_of(listed))),
         ("EXPECTED", "; ".join([said.expected_words(facts), said.random_words(facts), *([more] if more else [])])),
         *([("SCORES", f"a ranking and not probabilities: {facts.ranking}")] if facts.ranking else []),
+        *([("ISSUES", f"not told tonight: {facts.no_issues_because}")] if facts.no_issues_because else []),
         *last,
         ("UNITS", f"{counted(len(listed), 'unit')}, {order_words(night)}" if len(listed) else "no unit is listed"),
+        *([("REASONS", f"of the first {LONGEST_PAGE:,} units alone")] if len(listed) > LONGEST_PAGE else []),
         ("NOT SCORED", "; ".join([counted(len(not_scored), "unit"), *grouped(not_scored["reason"], most=20)])),
         ("RESULT", "one of: " + ", ".join(RESULTS)),
         ("FILL IN", "columns result and comment, on the sheet Units or on the sheet Check sheet; all else is locked."),
@@ -208,13 +211,18 @@ def _issues(issues: "Sequence[Issue]", facts: Facts) -> pd.DataFrame:
             "nights": nights_words(issue.nights),
             "since": None if issue.since is None else moments.words(issue.since),
             "driver": issue.driver,
-            "places": ", ".join(f"{units:,} {place}" for place, units in issue.places),
+            "places": _where(issue),
             "action": issue.action,
         }
         for issue in issues
     ]
     columns = ["issue", "title", "units", "risk", "normal", "nights", "since", "driver", "places", "action"]
     return pd.DataFrame(rows, columns=columns).assign(owner=None, due=None)
+
+
+def _where(issue: "Issue") -> str:
+    places = ", ".join(f"{units:,} {place}" for place, units in issue.places)
+    return f"{made_words(issue.side)}: {places}" if places else ""
 
 
 def _units(night: pd.DataFrame, facts: Facts, issues: "Sequence[Issue]", because: pd.DataFrame | None) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """The audit plan: how well escapes would be known after some weeks, for each share of the capacity kept for audits."""
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -24,7 +23,8 @@ def audit_plan(
 ) -> pd.DataFrame:
     """Return how well escapes would be known after some weeks, by the share of the capacity that goes to audits.
 
-    An escape is a defect among the units that the ranking does not list. Each audited one stands for
+    An escape is a defect among the units that the ranking does not list. A unit is in one draw, on its first night,
+    and counts on that night alone, however long it waits for its gate. Each audited one stands for
     ``1 / selection_probability`` of them (Horvitz and Thompson 1952), so their sum over all lists estimates the number
     of escapes without bias. With ``P`` the scores and ``pi`` the selection probabilities of the units that are not
     listed by rank, a list is expected to have ``sum P`` escapes, of which its audits find ``sum pi * P``. The error of
@@ -68,8 +68,7 @@ def audit_plan(
     rows = []
     for share in shares:
         audited = line.model_copy(update={"list": line.list.model_copy(update={"audits": share})})
-        chosen = map(partial(select, line=audited, list_id="plan"), nights)
-        each = np.mean([_of_a_list(ranked) for ranked in chosen], axis=0) * lists_a_week
+        each = np.mean([_of_a_list(candidates, audited) for candidates in nights], axis=0) * lists_a_week
         rows += [(share, weeks_, *(each * weeks_)) for weeks_ in weeks]
     plan = pd.DataFrame(rows, columns=["share", "weeks", "audits", "escapes", "found", "variance"])
     plan["standard_error"] = np.sqrt(plan.pop("variance"))
@@ -104,8 +103,10 @@ def words(plan: pd.DataFrame, line: Line, *, nights: int) -> str:
     return "\n".join([head, *rows])
 
 
-def _of_a_list(ranked: pd.DataFrame) -> np.ndarray:
+def _of_a_list(candidates: pd.DataFrame, line: Line) -> np.ndarray:
     """Audits, expected escapes, those that audits find, and variance of the estimate, of one list; shape (4,)."""
+    old = candidates.loc[candidates["first_night"] < candidates["first_night"].max(), "unit_id"]
+    ranked = select(candidates, line, list_id="plan", drawn_before=pd.Series(0.0, old))
     open_ = ranked[~ranked["selected_by"].eq("rank").fillna(False) & (ranked["selection_probability"] > 0)]
     pi, p = open_["selection_probability"].to_numpy(), open_["score"].to_numpy()
     return np.array([pi.sum(), p.sum(), pi @ p, _variance(pi, p)])

@@ -11,6 +11,9 @@ from qma_predict.line import Line
 from qma_predict.publish.policy.audits import draw, inclusion_probabilities
 from qma_predict.publish.risk_list import SCORE_DECIMALS, checked
 
+NONE_DRAWN = pd.Series(dtype=float)
+"""No unit was in a draw before."""
+
 _TICK = 10**SCORE_DECIMALS
 """Minutes are added up as whole numbers of the last published decimal: a sum of many floats could be over."""
 
@@ -31,7 +34,13 @@ class _Budget(NamedTuple):
 
 
 def select(
-    candidates: pd.DataFrame, line: Line, *, list_id: str, ranges: RiskRanges = NO_RANGES, ranking: bool = False
+    candidates: pd.DataFrame,
+    line: Line,
+    *,
+    list_id: str,
+    drawn_before: pd.Series = NONE_DRAWN,
+    ranges: RiskRanges = NO_RANGES,
+    ranking: bool = False,
 ) -> pd.DataFrame:
     """Order the scored candidates by the value of a minute's work, and mark those that are to be checked.
 
@@ -40,12 +49,13 @@ def select(
     leaves after the audits' share is filled in that order: a check that no longer fits is passed over, and with costs
     one that is worth nothing is not listed.
 
-    Then the audits are drawn (`audits`). All scored candidates are in the frame of that draw, and those that the
-    ranking lists are in it for certain: places are not spent on units that are checked anyway. So how the ranking
-    ends depends on no draw, and every unit's probability of being listed at all is known exactly. The audits' share
-    is rounded to whole places, one at least. Where the capacity is in minutes, it is as many places as there is time
-    for whichever units are drawn: each place keeps the longest check's time free. A check that takes longer than all
-    minutes together cannot be listed, and has probability 0.
+    Then the audits are drawn (`audits`). Every scored candidate is in the frame of that draw once, on its first list:
+    one that waits for its gate over several nights would otherwise be drawn from again and again, and the probability
+    of one night would not be that of its selection. Those that the ranking lists are in it for certain: places are not
+    spent on units that are checked anyway. So how the ranking ends depends on no draw, and every unit's probability of
+    being listed at all is known. The audits' share is rounded to whole places, one at least. Where the capacity is in
+    minutes, it is as many places as there is time for whichever units are drawn: each place keeps the longest check's
+    time free. A check that takes longer than all minutes together cannot be listed, and has probability 0.
 
     Parameters
     ----------
@@ -55,6 +65,8 @@ def select(
         Its `list` and `costs`.
     list_id : str
         Seed of the draw.
+    drawn_before : Series of float, indexed by unit_id, optional
+        Selection probability of units that were in the draw of an earlier list.
     ranges : RiskRanges, optional
         What became of past units, by score.
     ranking : bool
@@ -71,7 +83,8 @@ def select(
         ``listed``, ``selected_by``
             Whether it is to be checked, and why: ``"rank"`` or ``"audit"``, else missing.
         ``selection_probability``
-            Of being listed at all: 1 for those listed by rank.
+            Of being listed at all: 1 for those listed by rank, for others that of their draw, tonight's or an
+            earlier one.
         ``minutes``, ``value``
             Work of its check [min]; expected money that the check saves, NaN without costs.
         ``risk_low``, ``risk_high``
@@ -87,12 +100,14 @@ def select(
     budget = _budget(work, line)
     worth = ~(ranked["value"] <= 0).to_numpy()
     by_rank = _fill(work, worth, budget.whole - budget.audits)
-    audited, probability = _audit(ranked, by_rank | (work > budget.whole), budget.places, list_id)
+    before = ranked["unit_id"].map(drawn_before).to_numpy(dtype=float)
+    out = by_rank | ~np.isnan(before) | (work > budget.whole)
+    audited, probability = _audit(ranked, out, budget.places, list_id)
     ranked["listed"] = by_rank | audited
     ranked["selected_by"] = pd.Series(np.select([by_rank, audited], ["rank", "audit"], ""), dtype="str").replace(
         "", None
     )
-    ranked["selection_probability"] = np.where(by_rank, 1.0, probability)
+    ranked["selection_probability"] = np.where(by_rank, 1.0, np.where(np.isnan(before), probability, before))
     low, high = ranges.at(ranked["score"])
     ranked["risk_low"], ranked["risk_high"] = low.round(SCORE_DECIMALS), high.round(SCORE_DECIMALS)
     return ranked

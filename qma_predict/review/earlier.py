@@ -1,0 +1,123 @@
+"""The lists before a night: found, compared with their hashes, and read once."""
+
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from qma_predict.errors import DamagedList
+from qma_predict.line import Line
+from qma_predict.publish.lists import bundle
+from qma_predict.publish.lists.published import published_at
+from qma_predict.publish.pages.words import day_words
+
+WEEKS = 8
+"""How far back a night looks at lists."""
+
+MOST = 30
+"""Lists that it looks at however old they are: those of whose promises it tells."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EarlierList:
+    """A list that is whole: the folder of the revision that counts, and the facts of its manifest."""
+
+    path: Path
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class EarlierLists:
+    """Lists as they were shown at a moment.
+
+    Attributes
+    ----------
+    moment : datetime
+    whole : dict of date to EarlierList
+        By business date, oldest first.
+    damaged : dict of date to str
+        Why others are left out, and what to do.
+    """
+
+    moment: datetime
+    whole: dict[date, EarlierList]
+    damaged: dict[date, str]
+
+    def of_weeks(self, weeks: int) -> dict[date, EarlierList]:
+        """Those of the last weeks before the moment."""
+        oldest = (self.moment - timedelta(weeks=weeks)).date()
+        return {day: one for day, one in self.whole.items() if day >= oldest}
+
+
+def lists_before(folder: Path, line: Line, moment: datetime, *, most: int = MOST) -> EarlierLists:
+    """Read the lists that were made before a moment: those of the last `WEEKS`, and the newest `most`.
+
+    Parameters
+    ----------
+    folder : Path
+        ``<home>/published/<line>``.
+    line : Line
+    moment : datetime
+        Lists of this moment and later ones are left out.
+    most : int
+
+    Notes
+    -----
+    A list that is damaged, or whose folder is gone, is left out and told, and stays as it is: one bad file must not
+    keep people from tonight's list.
+    """
+    days = [day for day in _dates(folder) if line.as_of(day) < moment]
+    oldest, newest = (moment - timedelta(weeks=WEEKS)).date(), days[-most:]
+    return read_lists(folder, line, [day for day in days if day >= oldest or day in newest], moment)
+
+
+def read_lists(folder: Path, line: Line, days: Iterable[date], moment: datetime) -> EarlierLists:
+    """Read the lists of these business dates as they were shown at a moment; of those made later, the first revision.
+
+    Parameters
+    ----------
+    folder : Path
+        ``<home>/published/<line>``.
+    line : Line
+    days : iterable of date
+    moment : datetime
+    """
+    whole, damaged = {}, {}
+    for day in sorted(days):
+        try:
+            path = _shown_at(folder, day, moment)
+            whole[day] = EarlierList(path, bundle.verify(path)["facts"])
+        except DamagedList as error:
+            log.error("%s", error)
+            damaged[day] = _words(error, folder, line, day)
+    return EarlierLists(moment, whole, damaged)
+
+
+def _dates(folder: Path) -> list[date]:
+    return sorted({*bundle.published_dates(folder), *bundle.lost_dates(folder)})
+
+
+def _shown_at(folder: Path, day: date, moment: datetime) -> Path:
+    shown = folder / day.isoformat()
+    if not shown.exists():
+        return shown  # its folder is gone
+    paths = list(bundle.revisions(folder, day).values())
+    by_then = (path for path in reversed(paths) if (made := published_at(path)) is not None and made <= moment)
+    return next(by_then, paths[0])
+
+
+def _words(error: DamagedList, folder: Path, line: Line, day: date) -> str:
+    """Say what is damaged and what to do; without the place of the home, so that a replay elsewhere says the same.
+
+    Pages and messages cut a sentence in its middle, which is left to the details.
+    """
+    place = f"published/{line.name}/{os.path.relpath(error.path, folder.resolve())}"
+    return (
+        f"the list of {day_words(day)} {day.year} is damaged, and tonight knows nothing of it: {place} of the home, "
+        f"{'; '.join(error.wrong)}. Restore it from a backup, or run qma nightly {line.name} --date {day} --replace WHY"
+    )
