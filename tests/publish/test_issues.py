@@ -77,6 +77,18 @@ def test_a_machine_that_always_has_this_risk_is_none(tiny_line):
     assert found(units, tiny_line) == ()
 
 
+def test_a_machine_of_few_expected_defects_is_an_issue_though_its_nights_differ(tiny_line):
+    units = plant(lambda machine, number: 0.35 if machine == "P1" else 0.01 + number / 10_000)
+    risky = [3, 0, 4, 1, 2, 4, 1, 5, 3, 2]  # units of P1 with 0.6, by night, and of P2 a night later
+    for back, some in enumerate(risky, start=1):
+        for machine, number in (("P1", some), ("P2", risky[back % 10])):
+            its = units.index[(units["back"] == back) & (units["machine"] == machine)]
+            units.loc[its[:number], "score"] = 0.6
+    [issue] = found(units, tiny_line)
+    assert (issue.title, issue.units, issue.risk) == ("press P1", 20, pytest.approx(0.35))
+    assert 20 * issue.normal == pytest.approx(1.2, abs=0.1)
+
+
 def test_a_night_like_the_others_has_no_issue(tiny_line):
     assert found(plant(lambda machine, number: 0.01), tiny_line) == ()
 

@@ -16,13 +16,13 @@ USUAL, HOT = 205.0, 230.0
 GOOD = pd.DataFrame({"press.heat.last": np.linspace(200, 210, 201)})
 
 
-def plant(risky):
-    """Ten nights and tonight, of units on P1 and P2 in turn, all with 0.01 but tonight's that are `risky`: 0.3."""
+def plant(risky, risk=0.3, always=False):
+    """Ten nights and tonight, of units on P1 and P2 in turn, 0.01 each but `risky` ones, tonight or `always`."""
     rows = []
     for back in range(NIGHTS, -1, -1):
         for number in range(UNITS):
             at = MORNING - timedelta(days=back) - timedelta(minutes=15 * (UNITS - number))
-            score = 0.3 if back == 0 and risky(number) else 0.01
+            score = risk if (always or back == 0) and risky(number) else 0.01
             unit = f"n{back:02d}-{number:02d}"
             rows.append((unit, NIGHT - timedelta(days=back), score, f"P{number % 2 + 1}", at, back))
     return pd.DataFrame(rows, columns=["unit_id", "night", "score", "machine", "at", "back"])
@@ -91,6 +91,17 @@ def test_as_many_as_of_the_good_units_are_none(tiny_line):
     units = plant(sixth)
     some_hot = np.where(np.arange(201) % 8 == 3, HOT, GOOD["press.heat.last"])  # a usual range reaches up to there
     assert found(units, tiny_line, heats(units, sixth), GOOD.assign(**{"press.heat.last": some_hot})) == ()
+
+
+def test_more_beyond_than_of_good_units_are_none_where_it_is_those_that_become_defect(tiny_line):
+    def ninth(number):
+        return number % 9 == 3  # 9 of 80, of which 2.7 stay good: 4 % of the good ones, of whom 2 in 201 may be 3 %
+
+    units = plant(ninth, risk=0.7, always=True)
+    assert found(units, tiny_line, heats(units, ninth)) == ()
+    units = plant(ninth, risk=0.7)  # as on no night before
+    [issue] = found(units, tiny_line, heats(units, ninth))
+    assert issue.title == "press heat above its usual range"
 
 
 def test_a_unit_is_compared_with_good_units_of_its_product(tiny_line):

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from qma_predict.publish.issues.groups import LEAST_UNITS, WINDOWS, Kind, Normal, is_large, log_ratio
+from qma_predict.publish.issues.groups import LEAST_UNITS, WINDOWS, Kind, Normal, is_large, moved_by
 
 LEVEL = 0.02
 """Share of nights on which a group may stand out by chance; what else moves scores comes on top."""
@@ -204,7 +204,7 @@ def _stories(
 ) -> tuple[list["_Story"], np.ndarray]:
     """Groups that stand out, one after the other, and the strength of those that are large at first, else 0.
 
-    Where none does by chance, one whose log-ratio exceeds `above`, shape (n_groups,), is taken.
+    Where none does by chance, one that moved by more than `above`, shape (n_groups,), is taken.
     """
     limit = groups.names["limit"].to_numpy()
     stories: list[_Story] = []
@@ -216,7 +216,7 @@ def _stories(
             wide = np.where(large, strength, 0.0)
         found = dealt(groups, scores, present) if large.any() else large
         if not found.any():
-            found = large & (log_ratio(risk, expected) > above)
+            found = large & (moved_by(risk, expected) > above)
         if not found.any():
             break
         told = groups.plainest(int(np.where(found, strength, -1.0).argmax()), large, present)
@@ -272,7 +272,7 @@ def likelihood_ratio(risk: np.ndarray, expected: np.ndarray) -> np.ndarray:
 
 
 def _above_all_nights(judged: list[tuple[Kind, Normal]]) -> float:
-    """What a product's ratio must exceed: that of every product on past nights, without the run that leads to tonight.
+    """How far a product must have moved: more than any did on past nights, without the run that leads to tonight.
 
     Too few nights: infinite.
     """

@@ -25,8 +25,8 @@ LEAST_EXTRA = 1.0
 USUAL_MOVES = 3.0
 """How many usual moves of a night a group must be above its normal."""
 
-_HALF = 0.5
-"""Defects that are added before logarithms: less than half a defect more or less is no move."""
+_ANSCOMBE = 3 / 8
+"""Defects that are added before roots, which makes the spread of small counts like that of large ones."""
 
 _PRIOR = 20.0
 """Units of the wider group's risk that a group's own normal is given."""
@@ -70,11 +70,11 @@ class Normal:
     expected : ndarray, shape (n_members,)
         Normal risk of each member of the kind.
     limit : float
-        Log-ratio of risk to normal beyond which no group usually moves in a night.
+        How far above its normal no group usually moves in a night (see `moved_by`).
     nights : ndarray, shape (n_groups,)
         How many past nights had units of the group.
     moved : ndarray, shape (n_groups, n_nights)
-        Log-ratio of each past night; missing where it had too few units.
+        How far each past night was above normal; missing where it had too few units.
     large : ndarray of bool, shape (n_groups, n_nights)
         Past nights on which risk was so far above normal that it was an issue's.
     """
@@ -185,20 +185,34 @@ def normal_of(kind: Kind, rows: pd.DataFrame, usual: np.ndarray) -> Normal:
     lasting = (nights >= NIGHTS) & (units[:, :NIGHTS] > 0).any(axis=1)
     own = _own(units, risk, total(usual[row]))
     expected = np.where(lasting[group], own[group], usual[row])
-    moved = np.where(units >= LEAST_UNITS, log_ratio(risk, total(expected)), np.nan)
+    moved = np.where(units >= LEAST_UNITS, moved_by(risk, total(expected)), np.nan)
     limit = _limit(moved[~np.isnan(moved)])
     return Normal(expected, limit, nights, moved, is_large(units, risk, total(expected), limit))
 
 
-def log_ratio(risk: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """How far expected defects are above normal ones: logarithm of the ratio, half a defect added to both."""
-    return np.log((risk + _HALF) / (expected + _HALF))
+def moved_by(risk: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """How far expected defects are above normal ones, in twice the difference of their square roots.
+
+    A group's risk is a sum over few units, which varies as a count does: by the root of what is normal. So groups of
+    two and of twenty expected defects move alike on this scale. In logarithms the small ones move much more, most of
+    all downwards, and a limit drawn from that hides a machine at four times its normal.
+
+    References
+    ----------
+    Anscombe, F. J. (1948). The transformation of Poisson, binomial and negative-binomial data. Biometrika 35, 246-254.
+
+    Examples
+    --------
+    >>> moved_by(np.array([2.0, 8.0, 30.0]), np.array([2.0, 2.0, 20.0])).round(1).tolist()
+    [0.0, 2.7, 2.0]
+    """
+    return 2.0 * (np.sqrt(risk + _ANSCOMBE) - np.sqrt(expected + _ANSCOMBE))
 
 
 def is_large(units: np.ndarray, risk: np.ndarray, expected: np.ndarray, limit: np.ndarray | float) -> np.ndarray:
     """Whether groups have the size of an issue and are further above their normal than is usual."""
     enough = (units >= LEAST_UNITS) & (risk >= LEAST_RATIO * expected) & (risk - expected >= LEAST_EXTRA)
-    return enough & (log_ratio(risk, expected) >= limit)
+    return enough & (moved_by(risk, expected) >= limit)
 
 
 def _limit(moved: np.ndarray) -> float:

@@ -4,6 +4,11 @@ Scores follow from what is measured, so that such units have more risk than othe
 issue. It is one that there are more of them than usual. So a group's normal is the risk it would have if as few units
 were beyond the range as of the good units, or that of its units' products if that is more. Its own course over past
 nights would say more, but takes the features of weeks of units, which no night has at hand.
+
+Good units are what the others left: where half of those beyond a range become defect, twice as many as the good ones
+are beyond it every night. So good is compared with good: of tonight's units each counts by its chance to be good. And
+how many of the good units are beyond is known from some hundred, of which the range itself was drawn: the most that
+they are consistent with counts as usual.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.stats import beta
 
 from qma_predict.line import Line
 from qma_predict.publish.issues.driver import LEAST_SIBLINGS, measured
@@ -22,6 +28,9 @@ SIDES = ("below", "above")
 _OUTER = 0.01
 """Share of good units on each side of the usual range."""
 
+_SURE = 0.95
+"""Confidence that no larger share of all good units is beyond it."""
+
 
 class _Side(NamedTuple):
     """Candidates on one side of a feature's usual range."""
@@ -30,7 +39,7 @@ class _Side(NamedTuple):
     side: str
     known: np.ndarray  # candidates of which it was measured, shape (n_candidates,)
     beyond: np.ndarray
-    share: float  # of the good units
+    share: float  # of the good units, at most
 
 
 def measured_groups(
@@ -77,7 +86,7 @@ def measured_groups(
             its = side.beyond & (group >= 0) & stays["at"].notna().to_numpy()
             members = pd.DataFrame({"row": tonight[its], "group": group[its], "at": stays["at"].array[its]})
             values = pd.DataFrame(dict.fromkeys(attributes, names), index=range(len(names)))
-            as_few = np.minimum(_usually_beyond(side, group, len(names)), 1.0)[group[its]]
+            as_few = _as_few(side, group, len(names), scores, usual[tonight])[group[its]]
             expected = np.maximum(usual[tonight[its]], scores[its] * as_few)
             none = np.empty((len(names), 0))
             normal = Normal(expected, limit, np.zeros(len(names)), none, none.astype(bool))
@@ -94,10 +103,22 @@ def _stays(conditions: pd.DataFrame, attribute: str, units: pd.Series) -> pd.Dat
     return own[["value"]].assign(at=own["occurred_at"].fillna(anything))
 
 
-def _usually_beyond(side: _Side, group: np.ndarray, groups: int) -> np.ndarray:
-    """How many units are usually beyond for each that is tonight, by group: shape (n_groups,)."""
-    known, beyond = (np.bincount(group[flag & (group >= 0)], minlength=groups) for flag in (side.known, side.beyond))
-    return side.share * known / np.maximum(beyond, 1)
+def _as_few(side: _Side, group: np.ndarray, groups: int, scores: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """Share of tonight's units beyond, by group, that there would be on a usual night: shape (n_groups,), 1 at most.
+
+    So many that their good ones are the `share` of the good ones of all, but with no more risk than is normal for all.
+    """
+
+    def total(flag: np.ndarray, values: np.ndarray) -> np.ndarray:
+        its = flag & (group >= 0)
+        return np.bincount(group[its], values[its], groups)
+
+    usually_and_now = (
+        (side.share * total(side.known, 1 - scores), total(side.beyond, 1 - scores)),
+        (total(side.known, usual), total(side.beyond, scores)),
+    )
+    shares = [np.divide(few, now, out=np.ones(groups), where=now > few) for few, now in usually_and_now]
+    return np.min(shares, axis=0)
 
 
 def _sides(features: pd.DataFrame, siblings: pd.DataFrame, line: Line) -> Iterator[_Side]:
@@ -121,8 +142,9 @@ def _sides(features: pd.DataFrame, siblings: pd.DataFrame, line: Line) -> Iterat
                 values[:, number] < limit[:, 0, number] if side == "below" else values[:, number] > limit[:, 1, number]
                 for values, limit in zip((own, good), limits, strict=True)
             ]
-            count = (~np.isnan(good[:, number])).sum()
-            yield _Side(name, side, ~np.isnan(own[:, number]), beyond[0], (beyond[1].sum() + 1) / (count + 1))
+            few, count = beyond[1].sum(), (~np.isnan(good[:, number])).sum()
+            share = float(beta.ppf(_SURE, few + 1, count - few)) if few < count else 1.0
+            yield _Side(name, side, ~np.isnan(own[:, number]), beyond[0], share)
 
 
 def _products(table: pd.DataFrame) -> np.ndarray:
