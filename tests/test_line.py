@@ -528,3 +528,18 @@ def test_every_moment_lies_between_two_lists(read, zone, as_of):
         current, first = line.current_business_date(moment), line.business_date(moment)
         assert line.as_of(current) <= moment < line.as_of(current + timedelta(days=1))
         assert line.as_of(first - timedelta(days=1)) < moment <= line.as_of(first)
+
+
+@pytest.mark.parametrize(
+    ("cron", "listed", "next_one"),
+    [
+        (None, date(2026, 11, 20), date(2026, 11, 21)),
+        ("0 5 * * 1-5", date(2026, 11, 20), date(2026, 11, 23)),  # a Friday
+        ("0 5 * * 1-5", date(2026, 11, 22), date(2026, 11, 23)),
+        ("30 4 * * *", date(2026, 11, 20), date(2026, 11, 21)),  # the run waits for five o'clock
+        ("0 5,17 * * *", date(2026, 11, 20), date(2026, 11, 21)),
+    ],
+)
+def test_a_list_holds_until_the_next_one_is_due(tiny_line, cron, listed, next_one):
+    schedule = tiny_line.schedule.model_copy(update={"cron": cron})
+    assert tiny_line.model_copy(update={"schedule": schedule}).next_due(listed) == next_one

@@ -313,6 +313,11 @@ class Line(Part):
         today = self.current_business_date(now)
         return max(self.due(today - timedelta(days=7), now), default=today)
 
+    def next_due(self, business_date: date) -> date:
+        """Business date of the list that is due next after that of `business_date`, which holds until then."""
+        moments = firings(self.nightly_cron, self.timezone, self.as_of(business_date))
+        return next(day for day in map(self.current_business_date, moments) if day > business_date)
+
     def waits_until(self, business_date: date) -> datetime:
         """Moment [UTC] until which the run of a business date waits for its sources; `as_of` if it does not wait."""
         wait = self.schedule.wait_until

@@ -7,7 +7,7 @@ the byte.
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -251,7 +251,7 @@ def _facts(scored: _Scored, list_id: str, no_issues_because: str, provenance: Pr
         line=line.title,
         business_date=business_date,
         as_of=history.as_of.to_pydatetime(),
-        valid_until=line.as_of(business_date + timedelta(days=1)),
+        valid_until=line.as_of(line.next_due(business_date)),
         timezone=line.timezone,
         list_id=list_id,
         state=state,
