@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 
 from prefect import flow
 
+from pipelines.logs import about
 from pipelines.steps import step
 from qma_predict.data.lake import Lake
 from qma_predict.home import open_home
@@ -27,5 +28,7 @@ def search_flow(
     line: str, home: str, business_date: date | None = None, minutes: float = 10.0, trials: int | None = None
 ) -> Search:
     """Search for the training of a business date; by default for a training now."""
-    as_of = datetime.now(UTC) if business_date is None else load_line(line).as_of(business_date)
-    return step(look_for_parameters)(line, home, as_of, minutes, trials)
+    definition = load_line(line)
+    as_of = datetime.now(UTC) if business_date is None else definition.as_of(business_date)
+    with about(line=definition.name, business_date=business_date):
+        return step(look_for_parameters)(line, home, as_of, minutes, trials)

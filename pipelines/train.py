@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from prefect import flow
 
+from pipelines.logs import about
 from pipelines.steps import step
 from qma_predict.data.lake import Lake
 from qma_predict.errors import LineError, ModelError, NotEnoughData
@@ -22,7 +23,7 @@ from qma_predict.learn.promotion import Decision, judge_challenger, judge_refres
 from qma_predict.learn.rehearsal import faults, overdue, rehearse, side_by_side
 from qma_predict.learn.training import Training, train
 from qma_predict.line import Line, load_line
-from qma_predict.publish.models import champion_log, kept_models, registry
+from qma_predict.publish.models import champion_log, kept_models, registry, trusted
 from qma_predict.publish.models.champion_entries import Entry, Event, Role
 from qma_predict.publish.models.model import Model, line_of, made_by, same_recipe
 
@@ -88,6 +89,7 @@ def decide(
         Keeps the winner of a training.
     """
     line = dataset.line
+    trusted.check_recipe(dataset)
     trained, used = _Trained(dataset, train(dataset)), _in_use(home, line.name)
     finding, deciding = trained.training.verdict, _Deciding(home, line, used, now, keep)
     if used.model is None:
@@ -224,5 +226,7 @@ def train_flow(line: str, home: str, business_date: date | None = None) -> Entry
     Entry
         What became of the last model that was kept, in the log of champions.
     """
-    as_of = datetime.now(UTC) if business_date is None else load_line(line).as_of(business_date)
-    return step(make_champion)(line, home, as_of)
+    definition = load_line(line)
+    as_of = datetime.now(UTC) if business_date is None else definition.as_of(business_date)
+    with about(line=definition.name, business_date=business_date):
+        return step(make_champion)(line, home, as_of)

@@ -31,11 +31,11 @@ class Backtest:
     ----------
     table : pandas.DataFrame
         A row per block, contestant and metric: ``block`` (1 is the oldest), ``origin`` and ``end`` (of the
-        block, UTC), ``train_units``, ``train_defects``, ``units`` and ``defects`` (the block's candidates
-        with a known outcome), ``contestant``, ``metric`` (one of `block_metrics.METRICS`), ``value`` (NaN where it is
-        not defined), ``low`` and ``high`` (95 % interval of ``observed_over_expected``; missing for the other
-        metrics, of which the differences count: `qma_predict.learn.verdict`) and ``reason`` (why the value is
-        missing, else missing).
+        block, UTC), ``train_units``, ``train_defects``, ``train_rate`` (their share of defects, by weight if there
+        are weights), ``units`` and ``defects`` (the block's candidates with a known outcome), ``contestant``,
+        ``metric`` (one of `block_metrics.METRICS`), ``value`` (NaN where it is not defined), ``low`` and ``high``
+        (95 % interval of ``observed_over_expected``; missing for the other metrics, of which the differences count:
+        `qma_predict.learn.verdict`) and ``reason`` (why the value is missing, else missing).
     predictions : pandas.DataFrame
         A row per block, contestant and candidate of the block: ``block``, ``contestant``, ``unit_id``,
         ``night``, ``score`` and ``outcome`` (1 defect, 0 good, NaN not known). Sorted by block,
@@ -80,7 +80,8 @@ def backtest(
 
     In each block every contestant is cloned and fitted on the same rows in time order (by cutoff, then
     unit): the block's training rows whose label was known at its origin. It scores the units of the block
-    that were candidates, and is measured on those. A contestant that cannot be fitted in a block
+    that were candidates, and is measured on those: the ones that nobody inspected take places on the lists, as they
+    would have. Blocks end with the newest unit whose outcome is known. A contestant that cannot be fitted in a block
     (`NotEnoughData`) gets missing values with the reason, and the rest goes on.
 
     Parameters
@@ -88,7 +89,8 @@ def backtest(
     contestants : mapping of str to scikit-learn classifier
         Unfitted; ``predict_proba(X)[:, 1]`` is P(defect).
     X : pandas.DataFrame, shape (n_units, n_features), indexed by unit_id
-        Features. This and all Series may be in any order; Series are matched by unit_id.
+        Features, of all units that could have been listed. This and all Series may be in any order; Series are matched
+        by unit_id.
     cutoff : pandas.Series of datetime, UTC
         The units' cutoffs.
     labels_at : callable
@@ -123,12 +125,13 @@ def backtest(
     ValueError
         A unit_id is twice in `X`, or a cutoff is missing.
     """
-    frame, units = _in_time_order(X, cutoff, outcome, night)
-    origins = splitter.origins(units["cutoff"])
+    units = _in_time_order(X, cutoff, outcome, night)
+    placed = units["cutoff"], units["outcome"]
     folds: list[_Fold] = []
-    for origin, (train, test) in zip(origins, splitter.split(frame, groups=units["cutoff"]), strict=True):
-        labels = labels_at(origin).reindex(frame.index[train]).astype(float).to_numpy()
+    for origin, (train, test) in zip(splitter.origins(*placed), splitter.split(X, *placed[::-1]), strict=True):
+        labels = labels_at(origin).reindex(units.index[train]).astype(float).to_numpy()
         train, labels = train[~np.isnan(labels)], labels[~np.isnan(labels)]
+        learnt = None if weight is None else weight.loc[units.index[train]].to_numpy()
         judged = units.iloc[test][units["night"].iloc[test].notna().to_numpy()]
         facts = {
             "block": len(folds) + 1,
@@ -136,14 +139,14 @@ def backtest(
             "end": origin + pd.Timedelta(splitter.test),
             "train_units": len(labels),
             "train_defects": int(labels.sum()),
+            "train_rate": float(np.average(labels, weights=learnt)) if len(labels) else np.nan,
             "units": int(judged["outcome"].count()),
             "defects": int(judged["outcome"].sum()),
         }
-        learnt = None if weight is None else weight.loc[frame.index[train]].to_numpy()
         folds.append(_Fold(facts, train, labels, learnt, judged))
     with_these = partial(measure, capacity=capacity, costs=costs)
     done = Parallel(n_jobs=n_jobs)(
-        delayed(_take_part)(name, estimator, fold, frame.iloc[fold.train], frame.loc[fold.judged.index], with_these)
+        delayed(_take_part)(name, estimator, fold, X.loc[units.index[fold.train]], X.loc[fold.judged.index], with_these)
         for fold in folds
         for name, estimator in contestants.items()
     )
@@ -189,6 +192,7 @@ def judge(
         "end": judged["night"].max(),
         "train_units": 1.0,  # only their ratio is read
         "train_defects": prevalence,
+        "train_rate": prevalence,
         "units": int(judged["outcome"].count()),
         "defects": int(judged["outcome"].sum()),
     }
@@ -226,9 +230,7 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return values.agg(mean="mean", blocks="count").reset_index()
 
 
-def _in_time_order(
-    X: pd.DataFrame, cutoff: pd.Series, outcome: pd.Series, night: pd.Series
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _in_time_order(X: pd.DataFrame, cutoff: pd.Series, outcome: pd.Series, night: pd.Series) -> pd.DataFrame:
     if not X.index.is_unique:
         raise ValueError(f"backtest: unit_id {X.index[X.index.duplicated()][0]!r} is twice in the features")
     ids = X.index.rename("unit_id")
@@ -242,8 +244,7 @@ def _in_time_order(
     )
     if units["cutoff"].isna().any():
         raise ValueError(f"backtest: {units['cutoff'].isna().sum()} of {len(ids)} units have no cutoff")
-    units = units.reset_index().sort_values(["cutoff", "unit_id"]).set_index("unit_id")
-    return X.loc[units.index], units
+    return units.reset_index().sort_values(["cutoff", "unit_id"]).set_index("unit_id")
 
 
 def _take_part(

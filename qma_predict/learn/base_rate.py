@@ -50,7 +50,9 @@ def base_rate_shift(
 
     that is, the ratio is shrunk towards 1 with the weight of `strength` defects. The interval of the ratio is
     ``exp(log((O + 1/2) / (E + 1/2)) +- z * sqrt(1 / (O + 1/2) + 1 / known_from))``: the count varies as
-    Poisson's, and the level of the probabilities was itself learnt from a number of defects.
+    Poisson's, and the level of the probabilities was itself learnt from a number of defects. With weights, `O` and
+    `E` are sums of weights; for the interval and the significance they are divided by `weight_of_a_defect`, since a
+    sum of unequal weights varies more than a count.
 
     Parameters
     ----------
@@ -59,7 +61,8 @@ def base_rate_shift(
     y : array-like of shape (n_rows,)
         1 defect, 0 good.
     known_from : float, default infinite
-        Number of defects that calibrated the probabilities.
+        Number of defects that calibrated the probabilities; with weights, as many as they are worth, which is the sum
+        of theirs divided by their `weight_of_a_defect`.
     strength : float, default 5.0
         Weight of no shift [defects].
     sample_weight : array-like, shape (n_rows,), optional
@@ -82,21 +85,56 @@ def base_rate_shift(
     if z.shape != labels.shape:
         raise ValueError(f"calibration: {z.size} scores but {labels.size} labels")
     observed, expected = float(weight @ labels), float(weight @ expit(z))
-    if not len(z):
+    if not weight.any():
         return BaseRateShift(0.0, 0.0, 0.0, np.nan, np.nan, np.nan, False, "")
     target = expected * (observed + strength) / (expected + strength)
     target = min(target, 0.999 * float(weight.sum()))
     level = brentq(lambda s: float(weight @ expit(z + s)) - target, -40.0, 40.0)
-    ratio = (observed + 0.5) / (expected + 0.5)  # the halves keep the interval finite without defects
-    deviation = np.sqrt(1.0 / (observed + 0.5) + 1.0 / max(known_from, 0.5))
-    low, high = ratio * np.exp(-1.96 * deviation), ratio * np.exp(1.96 * deviation)
-    significant = bool(_deviance(observed, expected, known_from) > 9.0)
+    each = weight_of_a_defect(expit(z), labels, weight)
+    found, promised = observed / each, expected / each
+    ratio = (found + 0.5) / (promised + 0.5)  # the halves keep the interval finite without defects
+    deviation = np.sqrt(1.0 / (found + 0.5) + 1.0 / max(known_from, 0.5))
+    low, high = float(ratio * np.exp(-1.96 * deviation)), float(ratio * np.exp(1.96 * deviation))
+    significant = bool(_deviance(found, promised, known_from) > 9.0)
     notice = (
         f"The defect rate has moved: {observed:.0f} defects where {expected:.1f} were expected, {ratio:.2f} times "
         f"as many (95 % interval {low:.2f} to {high:.2f})."
     )
     raw = observed / expected if expected else np.nan
     return BaseRateShift(float(level), observed, expected, raw, low, high, significant, notice if significant else "")
+
+
+def weight_of_a_defect(probability: object, y: object, sample_weight: object = None) -> float:
+    """Return the weight by which a sum of the defects' weights is divided to vary as a count of defects does.
+
+    That is ``sum of w^2 / sum of w``, over the defects found or over those promised, whichever is larger: a unit
+    that stands for many may well be good, and then only its promise shows how uncertain the sum is.
+
+    Parameters
+    ----------
+    probability, y, sample_weight
+        See `base_rate_shift`. Not all weights are 0.
+
+    Returns
+    -------
+    float
+        Above 0; the weight itself where all have the same.
+
+    References
+    ----------
+    Dobson, A. et al. (1991). Confidence intervals for weighted sums of Poisson parameters. Statistics in Medicine 10.
+
+    Examples
+    --------
+    Of 10 defects 9 stand for one unit each and 1 for eleven: 20 units, but a sum that varies as a count of 3 does.
+
+    >>> round(20 / weight_of_a_defect([0.1] * 100, [1] * 10 + [0] * 90, [1] * 9 + [11] + [2] * 90), 1)
+    3.1
+    """
+    labels = np.asarray(y, dtype=float)
+    weight = weights_of(sample_weight, len(labels))
+    sums = [(float(weight**2 @ one), float(weight @ one)) for one in (labels, expit(log_odds(probability)))]
+    return max(squares / total for squares, total in sums if total > 0)
 
 
 def _deviance(observed: float, expected: float, known_from: float) -> float:

@@ -1,5 +1,6 @@
 """Models fitted side by side, their probabilities averaged, and calibrated on rows later than they learnt from."""
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,8 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
         that were scored before it was known.
     shift_ : BaseRateShift
         What the newest labels say of the base rate, with a notice where it has moved: those of the newest sixth
-        against the level of the later rows before them, or those that `follow` was given.
+        against the level of the later rows before them, or, where it calibrates alone, those of its newer half, or
+        else of all of it against what was learnt before (`Calibration`); or those that `follow` was given.
 
     Examples
     --------
@@ -116,8 +118,9 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
             1 defect, 0 good (of any other two classes the second in order is the defect).
         groups : array-like, shape (n_rows,), optional
             What belongs together, say the parts of one shot: rows whose group goes on in a later block are not
-            learnt from before it.
+            learnt from before it. A row whose group is missing belongs with no other.
         sample_weight : array-like, shape (n_rows,), optional
+            Members whose `fit` takes no weights are fitted without; their scores are calibrated with them.
 
         Raises
         ------
@@ -288,12 +291,19 @@ def _fit_member(
     member: BaseEstimator, values: np.ndarray, labels: np.ndarray, weight: np.ndarray | None, new: np.ndarray | None
 ) -> tuple[BaseEstimator, np.ndarray | None]:
     model = clone(member)
-    if weight is None:
-        model.fit(values, labels)
-    else:
-        last = f"{model.steps[-1][0]}__" if hasattr(model, "steps") else ""
-        model.fit(values, labels, **{f"{last}sample_weight": weight})
+    model.fit(values, labels, **({} if weight is None else _as_it_takes(weight, model)))
     return model, None if new is None else _defect(model, new)
+
+
+def _as_it_takes(weight: np.ndarray, model: BaseEstimator) -> dict[str, np.ndarray]:
+    """Return weights by the name that `fit` takes them by, that of a pipeline's last step; nothing if it takes none."""
+    steps = ""
+    while hasattr(model, "steps"):
+        name, model = model.steps[-1]
+        steps += f"{name}__"
+    named = inspect.signature(model.fit).parameters.values()
+    takes = any(one.name == "sample_weight" or one.kind is one.VAR_KEYWORD for one in named)
+    return {f"{steps}sample_weight": weight} if takes else {}
 
 
 def _defect(model: BaseEstimator, values: np.ndarray) -> np.ndarray:

@@ -1,5 +1,7 @@
 """What a contestant's scores are worth on the candidates of a block, by every metric."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -21,7 +23,14 @@ METRICS = (
 
 
 def measure(
-    judged: pd.DataFrame, score: np.ndarray | None, reason: str | None, facts: dict, *, capacity: int, costs: Costs
+    judged: pd.DataFrame,
+    score: np.ndarray | None,
+    reason: str | None,
+    facts: dict,
+    *,
+    capacity: int,
+    costs: Costs,
+    weight: np.ndarray | None = None,
 ) -> list[dict]:
     """Measure scores on the candidates of a block.
 
@@ -34,10 +43,12 @@ def measure(
     reason : str or None
         Why it took none.
     facts : dict
-        Of the block: ``train_units``, ``train_defects``, ``units`` and ``defects``.
+        Of the block: ``train_units``, ``train_defects``, ``train_rate``, ``units`` and ``defects``.
     capacity : int
         Units that can be checked a night.
     costs : Costs
+    weight : ndarray of float, shape (n_candidates,), optional
+        How many units each candidate stands for; by default they are measured as they are.
 
     Returns
     -------
@@ -48,22 +59,24 @@ def measure(
     if score is None:
         return [{"metric": metric} | missing for metric in METRICS]
     y, nights = judged["outcome"], judged["night"]
-    prevalence = facts["train_defects"] / facts["train_units"]
+    prevalence = facts["train_defects"] / facts["train_units"] if weight is None else facts["train_rate"]
+    each: dict[str, Any] = {"sample_weight": weight}
+    lists = each | {"capacity": capacity, "nights": nights}
     values = {
-        "average_precision": metrics.average_precision(y, score),
-        "roc_auc": metrics.roc_auc(y, score),
-        "precision_at_capacity": metrics.precision_at_capacity(y, score, capacity=capacity, nights=nights),
-        "recall_at_capacity": metrics.recall_at_capacity(y, score, capacity=capacity, nights=nights),
-        "brier_skill": metrics.brier_skill(y, score, prevalence=prevalence),
-        "log_loss": log_loss(y, score),
-        "observed_over_expected": metrics.observed_over_expected(y, score),
-        "expected_cost": expected_cost(y, score, capacity=capacity, costs=costs, nights=nights),
+        "average_precision": metrics.average_precision(y, score, **each),
+        "roc_auc": metrics.roc_auc(y, score, **each),
+        "precision_at_capacity": metrics.precision_at_capacity(y, score, **lists),
+        "recall_at_capacity": metrics.recall_at_capacity(y, score, **lists),
+        "brier_skill": metrics.brier_skill(y, score, prevalence=prevalence, **each),
+        "log_loss": log_loss(y, score, **each),
+        "observed_over_expected": metrics.observed_over_expected(y, score, **each),
+        "expected_cost": expected_cost(y, score, costs=costs, **lists),
     }
     rows = {
         metric: {"metric": metric} | missing | {"value": value, "reason": _why_undefined(metric, value, facts, costs)}
         for metric, value in values.items()
     }
-    rows["observed_over_expected"] |= observed_over_expected_interval(y, score)._asdict()
+    rows["observed_over_expected"] |= observed_over_expected_interval(y, score, **each)._asdict()
     return list(rows.values())
 
 

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator
 from sklearn.isotonic import isotonic_regression
 from sklearn.utils.validation import check_is_fitted
 
-from qma_predict.learn.base_rate import BaseRateShift, base_rate_shift, log_odds, weights_of
+from qma_predict.learn.base_rate import BaseRateShift, base_rate_shift, log_odds, weight_of_a_defect, weights_of
 
 MIN_OF_EACH_CLASS = 10
 """With fewer later defects, or goods, scores are a ranking: too few to say that they are probabilities."""
@@ -17,6 +17,7 @@ MIN_FOR_STEPS = 1000
 
 _MIXED = 0.01
 _SMALLEST_SLOPE = 0.05
+_NEXT_TO_NONE = 0.5  # a level without any defect is none
 
 
 def fit_slope(
@@ -122,7 +123,8 @@ class Calibration(BaseEstimator):
     odds, between the base rates that they learnt from. That part is not added a second time. (How the model in use
     scores the rows themselves does not tell: it has seen them.) The level is that of the older blocks, moved to where
     the newest puts it, since a plant is more like last month than like last year: shrunk with `strength`, unless the
-    newest differs significantly, as after a jump of the base rate.
+    newest differs significantly, as after a jump of the base rate. Of a single block the older half of the rows and
+    the newer one take these parts.
 
     Parameters
     ----------
@@ -138,13 +140,17 @@ class Calibration(BaseEstimator):
     steps_ : numpy.ndarray, shape (2, n_steps)
         Log odds by the sigmoid, and by isotonic regression; no steps unless isotonic.
     drift_ : BaseRateShift
-        What the newest block says of the level of those before it; taken up in `offset_`.
+        How the newest block differs from the level that was seen in those before it; of a single block, its newer half
+        from its older, or, if not significantly, all of it from what was promised, provided that it also differs
+        from the rate that was learnt.
     shift_ : float
         Added to the log odds after all that: the base rate has moved since; see `follow`.
     base_rate_ : float
         Share of defects among all rows that were learnt from.
     rows_, defects_ : int
         That calibrated.
+    worth_ : float
+        The number of defects as which their sum of weights varies; `defects_` where all weigh the same.
 
     Examples
     --------
@@ -172,7 +178,7 @@ class Calibration(BaseEstimator):
         Parameters
         ----------
         score : array-like of shape (n_rows,)
-            Raw probabilities in [0, 1].
+            Raw probabilities in [0, 1], the oldest rows first.
         y : array-like of shape (n_rows,)
             1 defect, 0 good.
         base_rate : float
@@ -195,6 +201,7 @@ class Calibration(BaseEstimator):
         self.rows_, self.defects_ = len(labels), int(labels.sum())
         self.steps_, self.shift_, self.base_rate_ = np.empty((2, 0)), 0.0, float(base_rate)
         self.drift_ = base_rate_shift([], [])
+        self.worth_ = _worth(self._mixed(score), labels, sample_weight)
         self.is_ranking_ = bool(rarer < MIN_OF_EACH_CLASS)
         if self.is_ranking_:
             self.method_ = "ranking"
@@ -206,27 +213,33 @@ class Calibration(BaseEstimator):
         weight, mixed = weights_of(sample_weight, len(labels)), self._mixed(score)
         self.slope_, point = fit_slope(mixed, labels, block=number, strength=self.strength, sample_weight=weight)
         self.offset_ = (1.0 - self.slope_) * point
-        raised = self.slope_ * log_odds(mixed) + self.offset_
-        if learnt_rate is not None:
-            raised += self.slope_ * (log_odds([base_rate]) - log_odds(learnt_rate))
+        promised = self.slope_ * log_odds(mixed) + self.offset_
+        rates = np.full(len(labels), base_rate) if learnt_rate is None else np.asarray(learnt_rate, dtype=float)
+        raised = promised + self.slope_ * (log_odds([base_rate]) - log_odds(rates))
         level = self._level(raised, labels, number, weight)
+        if not number.any() and not self.drift_.is_significant:
+            known_from = max(learnt_from - rarer, 0.0) * self.worth_ / self.defects_
+            self.drift_ = _since_learnt(expit(promised), rates, labels, weight, known_from) or self.drift_
         self.offset_ += level
         if self.method_ == "isotonic":
             self.steps_ = _isotonic_steps(raised + level, labels, weight)
         return self
 
     def _level(self, raised: np.ndarray, labels: np.ndarray, number: np.ndarray, weight: np.ndarray) -> float:
-        """Log odds to add: those of the older blocks, and by how much the newest differs."""
+        """Log odds to add: those of the older blocks, and by how much the newest differs; of one block, the halves."""
 
         def shift(rows: np.ndarray, level: float, **options: float) -> BaseRateShift:
             return base_rate_shift(expit(raised[rows] + level), labels[rows], sample_weight=weight[rows], **options)
 
-        newest = number == number.max()
-        before = shift(~newest, 0.0, strength=self.strength)
-        self.drift_ = shift(newest, before.log_odds, known_from=before.observed)
-        if self.drift_.is_significant:
-            return before.log_odds + self.drift_.log_odds
-        return before.log_odds + shift(newest, before.log_odds, strength=self.strength).log_odds
+        newest = number == number.max() if number.any() else np.arange(len(labels)) >= len(labels) // 2
+        seen = shift(~newest, 0.0, strength=_NEXT_TO_NONE).log_odds
+        worth = _worth(expit(raised[~newest]), labels[~newest], weight[~newest])
+        self.drift_ = shift(newest, seen, known_from=worth)
+        before = shift(~newest, 0.0, strength=self.strength).log_odds
+        moved = shift(newest, before, known_from=worth)
+        if moved.is_significant:
+            return before + moved.log_odds
+        return before + shift(newest, before, strength=self.strength).log_odds
 
     def apply(self, score: object) -> np.ndarray:
         """Return the probability for each score, shape (n_rows,)."""
@@ -245,7 +258,7 @@ class Calibration(BaseEstimator):
             As `fit`, of rows newer than those that were learnt from.
         """
         self.shift_ = 0.0
-        shift = base_rate_shift(self.apply(score), y, known_from=self.defects_, sample_weight=sample_weight)
+        shift = base_rate_shift(self.apply(score), y, known_from=self.worth_, sample_weight=sample_weight)
         self.shift_ = shift.log_odds
         return shift
 
@@ -253,13 +266,35 @@ class Calibration(BaseEstimator):
         return (1.0 - _MIXED) * np.asarray(score, dtype=float) + _MIXED * self.base_rate_
 
 
+def _worth(probability: object, labels: np.ndarray, sample_weight: object) -> float:
+    """Return the number of defects as which the sum of their weights varies."""
+    weight = weights_of(sample_weight, len(labels))
+    return float(weight @ labels) / weight_of_a_defect(probability, labels, weight) if weight.any() else 0.0
+
+
+def _since_learnt(
+    promised: np.ndarray, rates: np.ndarray, labels: np.ndarray, weight: np.ndarray, known_from: float
+) -> BaseRateShift | None:
+    """Return how a block differs from what was promised, if the rate that was learnt shows it too, else None.
+
+    Scores alone do not show it: a classifier that is too sure promises another number than the rate it learnt.
+    """
+    by_score, by_rate = (
+        base_rate_shift(one, labels, known_from=known_from, sample_weight=weight) for one in (promised, rates)
+    )
+    same = by_score.log_odds * by_rate.log_odds > 0
+    return by_score if same and by_score.is_significant and by_rate.is_significant else None
+
+
 def _isotonic_steps(z: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Log odds of scores and of isotonic rates, at the middle of each step; half a row of each class is added."""
-    order = np.argsort(z, kind="stable")
-    z, labels, weight = z[order], labels[order], weight[order]
-    rate = isotonic_regression(labels, sample_weight=weight)
+    counts = weight > 0
+    weight = weight[counts]
+    z, at = np.unique(z[counts], return_inverse=True)  # what has the same score gets the same rate
+    rows, defects = np.bincount(at, weight), np.bincount(at, weight * labels[counts])
+    rate = isotonic_regression(defects / rows, sample_weight=rows)
     step = np.cumsum(np.diff(rate, prepend=rate[0]) > 0)
-    total, defects, place = (np.bincount(step, weight * part) for part in (np.ones(len(z)), labels, z))
+    total, defects, place = (np.bincount(step, part) for part in (rows, defects, rows * z))
     steps = np.stack([place / total, logit((defects + 0.5) / (total + 1.0))])
     steps[1] = np.maximum.accumulate(steps[1])  # the half rows may disorder steps of very few
     return steps

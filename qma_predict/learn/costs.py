@@ -14,6 +14,7 @@ def expected_cost(
     capacity: int,
     costs: Costs,
     nights: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """Return the cost per candidate with a known label, if each night's list is checked.
 
@@ -25,7 +26,7 @@ def expected_cost(
 
     Parameters
     ----------
-    y_true, score, capacity, nights
+    y_true, score, capacity, nights, sample_weight
         See `qma_predict.learn.metrics.tally_nights`.
     costs : Costs
         Of the line, all in one currency.
@@ -47,8 +48,9 @@ def expected_cost(
     >>> expected_cost([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1], capacity=2, costs=costs)  # (2 * 2 + 5 + 100) / 4
     27.25
     """
-    tally = tally_nights(y_true, score, capacity=capacity, nights=nights)
-    units = int(np.isfinite(np.asarray(y_true, dtype=float)).sum())
+    tally = tally_nights(y_true, score, capacity=capacity, nights=nights, sample_weight=sample_weight)
+    known = np.isfinite(np.asarray(y_true, dtype=float))
+    units = float(known.sum() if sample_weight is None else np.asarray(sample_weight, dtype=float)[known].sum())
     if not units or costs.escape is None or costs.inspection is None:
         return float("nan")
     return float(total_cost(tally.found.sum(), tally.known.sum(), tally.defects.sum(), costs) / units)

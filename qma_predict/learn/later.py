@@ -35,7 +35,7 @@ def later_blocks(labels: np.ndarray, groups: object = None) -> list[tuple[np.nda
     >>> [(len(train), block.tolist()) for train, block in later_blocks(np.array([0, 1] * 6))]
     [(10, [10, 11])]
     """
-    code = None if groups is None else pd.factorize(np.asarray(groups), use_na_sentinel=False)[0]
+    code = None if groups is None else _codes(groups)
     if code is not None and len(code) != len(labels):
         raise ValueError(f"groups: found {len(code)} for {len(labels)} rows")
     blocks: list[tuple[np.ndarray, np.ndarray]] = []
@@ -52,6 +52,12 @@ def later_blocks(labels: np.ndarray, groups: object = None) -> list[tuple[np.nda
         if found.min() >= ENOUGH_LATER:
             break
     return blocks
+
+
+def _codes(groups: object) -> np.ndarray:
+    """Return a number for each group, and one for each row whose group is missing: it belongs with no other."""
+    code, found = pd.factorize(pd.Series(groups))
+    return np.where(code < 0, len(found) + np.arange(len(code)), code)
 
 
 def passing_texts(frame: pd.DataFrame, origins: Sequence[tuple[np.ndarray, np.ndarray]]) -> list:

@@ -202,7 +202,7 @@ def average_precision(
     0.75
     """
     labels, scores = _known(y_true, score)
-    weights = _known_weights(sample_weight, y_true)
+    weights = known_weights(sample_weight, y_true)
     _, group = np.unique(-scores, return_inverse=True)
     defects, units = np.bincount(group, weights=labels), np.bincount(group)
     weight = np.bincount(group, weights=weights * labels), np.bincount(group, weights=weights)
@@ -270,7 +270,7 @@ def roc_auc(y_true: npt.ArrayLike, score: npt.ArrayLike, *, sample_weight: npt.A
     labels, scores = _known(y_true, score)
     if not 0 < labels.sum() < len(labels):
         return np.nan
-    return float(roc_auc_score(labels, scores, sample_weight=_known_weights(sample_weight, y_true)))
+    return float(roc_auc_score(labels, scores, sample_weight=known_weights(sample_weight, y_true)))
 
 
 def brier_skill(
@@ -311,7 +311,7 @@ def brier_skill(
     labels, scores = known_probabilities(y_true, score)
     if not 0.0 <= prevalence <= 1.0:
         raise ValueError(f"prevalence is {prevalence}; expected within [0, 1]")
-    weights = _known_weights(sample_weight, y_true)
+    weights = known_weights(sample_weight, y_true)
     reference = np.sum(weights * (prevalence - labels) ** 2)
     return 1.0 - _ratio(np.sum(weights * (scores - labels) ** 2), reference)
 
@@ -346,7 +346,7 @@ def observed_over_expected(
     2.0
     """
     labels, scores = known_probabilities(y_true, score)
-    weights = _known_weights(sample_weight, y_true)
+    weights = known_weights(sample_weight, y_true)
     return _ratio(np.sum(weights * labels), np.sum(weights * scores))
 
 
@@ -382,7 +382,8 @@ def _weights(sample_weight: npt.ArrayLike | None, n_units: int) -> np.ndarray:
     return weights
 
 
-def _known_weights(sample_weight: npt.ArrayLike | None, y_true: npt.ArrayLike) -> np.ndarray:
+def known_weights(sample_weight: npt.ArrayLike | None, y_true: npt.ArrayLike) -> np.ndarray:
+    """Weights of the units with a known label, checked to be above 0; 1 each by default."""
     known = ~np.isnan(np.asarray(y_true, dtype=float))
     return _weights(sample_weight, len(known))[known]
 

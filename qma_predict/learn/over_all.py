@@ -1,9 +1,11 @@
 """A backtest's metrics over all units, where units were selected for inspection with known probabilities."""
 
+from functools import partial
+
 import pandas as pd
 
-from qma_predict.learn import metrics
 from qma_predict.learn.backtest import Backtest
+from qma_predict.learn.block_metrics import measure
 
 
 def over_all_units(result: Backtest, weight: pd.Series) -> pd.DataFrame:
@@ -19,19 +21,14 @@ def over_all_units(result: Backtest, weight: pd.Series) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``block``, ``contestant``, ``metric``, ``value`` (NaN where it is not defined), as `summarise` takes them.
+        ``block``, ``contestant``, and ``metric``, ``value``, ``low``, ``high`` and ``reason`` as `Backtest.table` has
+        them, of the blocks in which a contestant took part.
     """
-    rows = []
+    facts, rows = result.table.drop_duplicates("block").set_index("block").to_dict("index"), []
     for (block, contestant), of in result.predictions.groupby(["block", "contestant"], sort=False):
-        told = (of["outcome"], of["score"])
-        by_weight = {"sample_weight": weight.reindex(of["unit_id"]).fillna(1.0).to_numpy()}
-        lists = by_weight | {"capacity": result.capacity, "nights": of["night"]}
-        values = {
-            "average_precision": metrics.average_precision(*told, **by_weight),
-            "roc_auc": metrics.roc_auc(*told, **by_weight),
-            "precision_at_capacity": metrics.precision_at_capacity(*told, **lists),
-            "recall_at_capacity": metrics.recall_at_capacity(*told, **lists),
-            "observed_over_expected": metrics.observed_over_expected(*told, **by_weight),
-        }
-        rows += [{"block": block, "contestant": contestant, "metric": name, "value": values[name]} for name in values]
-    return pd.DataFrame(rows, columns=["block", "contestant", "metric", "value"])
+        each = weight.reindex(of["unit_id"]).fillna(1.0).to_numpy()
+        with_these = partial(measure, capacity=result.capacity, costs=result.costs, weight=each)
+        measured = with_these(of, of["score"].to_numpy(), None, facts[block])
+        rows += [{"block": block, "contestant": contestant} | row for row in measured]
+    columns = ["block", "contestant", "metric", "value", "low", "high", "reason"]
+    return pd.DataFrame(rows, columns=columns).astype({"reason": "str"})

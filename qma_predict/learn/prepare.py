@@ -16,6 +16,7 @@ MAX_INDICATORS = 12
 
 _FOLDS = 5
 _LARGEST = float(np.finfo(np.float32).max)
+_FURTHEST = 1e30
 
 
 class PlantColumns(TransformerMixin, BaseEstimator):
@@ -181,8 +182,8 @@ class PlantColumns(TransformerMixin, BaseEstimator):
 class FilledAndScaled(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Gaps filled with the column's median, and columns in standard deviations, for classifiers that need it.
 
-    A column that was all missing is 0. Nothing is clipped: scaling by quantiles or clipping hides the outliers
-    that are defects.
+    A column that was all missing is 0. Scaling by quantiles or clipping would hide the outliers that are defects; only
+    beyond 1e30 standard deviations values stay there, since classifiers that count in float32 take nothing larger.
 
     Attributes
     ----------
@@ -206,7 +207,8 @@ class FilledAndScaled(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """Return the values filled and scaled, shape (n_rows, n_columns), float64."""
         check_is_fitted(self)
         X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
-        return (np.where(np.isnan(X), self.median_, X) - self.mean_) / self.scale_
+        scaled = (np.where(np.isnan(X), self.median_, X) - self.mean_) / self.scale_
+        return np.clip(scaled, -_FURTHEST, _FURTHEST)
 
 
 def as_frame(X: object) -> pd.DataFrame:

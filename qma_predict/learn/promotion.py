@@ -219,7 +219,7 @@ def shortcomings(score: np.ndarray, y: pd.Series, X: pd.DataFrame, *, ranking: b
         Its P(defect) of the units it learnt from.
     y : Series of 0 and 1, shape (n_units,)
     X : DataFrame, shape (n_new, n_features)
-        The features that it uses, of the newest of these units.
+        The features that it uses, of the newest candidates.
     ranking : bool
         Whether its scores are a ranking only.
     weight : Series, indexed as y, optional

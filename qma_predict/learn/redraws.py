@@ -62,6 +62,8 @@ def redrawn(
         return _areas(outcome, score, night, draws)
     if metric in ("log_loss", "brier_skill"):
         return _mean_errors(outcome, score, night, draws, metric, prevalence)
+    if metric == "average_precision":  # others take no places in it
+        night, outcome, score = (each[~np.isnan(outcome)] for each in (night, outcome, score))
     results = []
     for some in np.array_split(draws, _TIE_BREAKS):
         ranked = np.lexsort((rng.random(len(score)), -score))
@@ -92,9 +94,8 @@ def spread(values: np.ndarray) -> tuple[float, float]:
 
 
 def _ranked_precision(outcome: np.ndarray, night: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    known = ~np.isnan(outcome)
-    times = (draw[night[known]] for draw in draws)
-    return np.array([expected_average_precision(each * outcome[known], each) for each in times])
+    times = (draw[night] for draw in draws)
+    return np.array([expected_average_precision(each * outcome, each) for each in times])
 
 
 def _ranked_lists(

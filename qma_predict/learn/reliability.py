@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
 
-from qma_predict.learn.metrics import known_probabilities
+from qma_predict.learn.metrics import known_probabilities, known_weights
 
 _SMALLEST = 1e-9  # a defect where none was thought possible costs 21, not all
 
@@ -21,7 +21,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def log_loss(y_true: npt.ArrayLike, score: npt.ArrayLike) -> float:
+def log_loss(y_true: npt.ArrayLike, score: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None) -> float:
     """Return the mean logarithmic loss over units with a known label.
 
         loss = -1 / N * sum_i (y_i log p_i + (1 - y_i) log(1 - p_i))
@@ -32,6 +32,8 @@ def log_loss(y_true: npt.ArrayLike, score: npt.ArrayLike) -> float:
     ----------
     y_true, score
         See the module.
+    sample_weight : array-like of shape (n_units,), optional
+        How many units each stands for, up to a factor: the mean is then by it.
 
     Returns
     -------
@@ -53,7 +55,9 @@ def log_loss(y_true: npt.ArrayLike, score: npt.ArrayLike) -> float:
     0.3466
     """
     labels, scores = known_probabilities(y_true, score)
-    return float(losses(labels, scores).mean()) if len(labels) else float("nan")
+    if not len(labels):
+        return float("nan")
+    return float(np.average(losses(labels, scores), weights=known_weights(sample_weight, y_true)))
 
 
 def losses(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -104,8 +108,7 @@ def observed_over_expected_interval(
     (0.48, 1.839)
     """
     labels, scores = known_probabilities(y_true, score)
-    every = np.ones(np.shape(y_true)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
-    weights = every[~np.isnan(np.asarray(y_true, dtype=float))]
+    weights = known_weights(sample_weight, y_true)
     observed, expected = weights @ labels, weights @ scores
     if expected <= 0:
         return Interval(float("nan"), float("nan"))

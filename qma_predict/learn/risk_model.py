@@ -42,3 +42,9 @@ class RiskModel(BaseEstimator):
         # a call on few rows spends most of its time here
         frame = known.astype({name: wanted[name] for name, found in known.dtypes.items() if found != wanted[name]})
         return self.classifier.predict_proba(frame)[:, 1]
+
+    @property
+    def notice(self) -> str:
+        """What the newest labels of its fit said of the base rate where it has moved, in a sentence; else empty."""
+        shift = getattr(self.classifier, "shift_", None)  # of a calibrated blend: a simple rule is not told
+        return "" if shift is None else str(shift.notice)

@@ -72,8 +72,7 @@ def before_backtest(dataset: Dataset) -> Dataset:
     NotEnoughData
         If the history is too short for the backtest.
     """
-    known = dataset.y.dropna().index
-    origin = judged_blocks(dataset.line).origins(dataset.points.loc[known, "cutoff"])[0]
+    origin = judged_blocks(dataset.line).origins(dataset.points["cutoff"], dataset.y)[0]
     return make_dataset(dataset.history.at(origin), dataset.line)
 
 
@@ -197,9 +196,9 @@ def _readable(value: float) -> float:
 def _tell(study: Any, trial: Trial, space: Mapping[str, Range]) -> None:
     optuna = _optuna()
     if trial.asked is None:
-        study.add_trial(
-            optuna.create_trial(params=trial.parameters, distributions=_distributions(space), value=trial.log_loss())
-        )
+        if all(trial.parameters[name] in values for name, values in space.items()):  # 0 has no place in them
+            known = {"params": trial.parameters, "distributions": _distributions(space)}
+            study.add_trial(optuna.create_trial(value=trial.log_loss(), **known))
     elif trial.state == "pruned":
         trial.asked.report(trial.log_loss(), len(trial.losses))
         study.tell(trial.asked, state=optuna.trial.TrialState.PRUNED)

@@ -77,8 +77,9 @@ def shuffled_split(
     judged = rows[(rows["block"] == oldest) & (rows["contestant"] == name) & rows["outcome"].notna()]
     units = cutoff.reindex(X.index).rename("cutoff").rename_axis("unit_id").reset_index()
     units = units.sort_values(["cutoff", "unit_id"], ignore_index=True)
-    train, block = list(splitter.split(units, groups=units["cutoff"]))[oldest - 1]
-    y = outcome.reindex(units["unit_id"].iloc[np.concatenate([train, block])]).dropna().astype(int)
+    labels = outcome.reindex(units["unit_id"])
+    train, block = list(splitter.split(units, labels, units["cutoff"]))[oldest - 1]
+    y = labels.iloc[np.concatenate([train, block])].dropna().astype(int)
     chosen = np.zeros(len(y), dtype=bool)
     chosen[np.random.default_rng(random_state).choice(len(y), len(judged), replace=False)] = True
     learnt, held = y[~chosen], y[chosen]

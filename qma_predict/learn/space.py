@@ -23,8 +23,12 @@ class Range:
     whole: bool = False
 
     def including(self, value: float) -> "Range":
-        """The range, widened so that `value` is in it."""
-        return replace(self, low=min(self.low, value), high=max(self.high, value))
+        """The range, widened so that `value` is in it; as it is if that has no logarithm."""
+        return replace(self, low=min(self.low, value), high=max(self.high, value)) if value > 0 else self
+
+    def __contains__(self, value: object) -> bool:
+        """Whether a search may try `value`."""
+        return isinstance(value, int | float) and self.low <= value <= self.high
 
 
 @dataclass(frozen=True)

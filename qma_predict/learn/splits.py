@@ -14,8 +14,10 @@ class RollingOriginSplit(BaseCrossValidator):
 
     Windows of length `test` are counted back from the newest cutoff. The test blocks are the newest
     `n_splits` windows that hold at least one row (a plant that stood still for a window does not use up
-    a block), oldest first. A block is open at its start and closed at its end: ``start < cutoff <= end``.
-    Its training rows have ``cutoff <= start - gap``: everything older, at least `gap` old at the start.
+    a block), oldest first. Where labels are given, only rows whose label is known place the windows, and the others
+    lie in them: what nobody inspected can be listed, but judges nothing. A block is open at its start and closed at
+    its end: ``start < cutoff <= end``. Its training rows have ``cutoff <= start - gap``: everything older, at least
+    `gap` old at the start.
 
     .. warning::
         With a `gap` shorter than the line's label maturity the training rows nearest to the block
@@ -49,13 +51,15 @@ class RollingOriginSplit(BaseCrossValidator):
         """Return the number of test blocks; all arguments are ignored."""
         return self.n_splits
 
-    def origins(self, groups: object) -> pd.DatetimeIndex:
+    def origins(self, groups: object, y: object = None) -> pd.DatetimeIndex:
         """Return the starts of the test blocks, oldest first.
 
         Parameters
         ----------
         groups : array-like of datetime, shape (n_rows,)
             The rows' cutoffs. Times without a zone are taken as UTC.
+        y : array-like, shape (n_rows,), optional
+            Labels; rows where they are missing place no window.
 
         Returns
         -------
@@ -69,6 +73,7 @@ class RollingOriginSplit(BaseCrossValidator):
             A cutoff is missing or not a time, or a parameter is out of range.
         """
         cutoff = _as_cutoffs(groups)
+        cutoff = cutoff if y is None else cutoff[~pd.isna(np.asarray(y))]
         test, gap = self._lengths()
         if len(cutoff) == 0:
             raise NotEnoughData(f"RollingOriginSplit: found no rows, need {self.n_splits} blocks of {test}")
@@ -89,8 +94,10 @@ class RollingOriginSplit(BaseCrossValidator):
 
         Parameters
         ----------
-        X, y : object
-            Ignored; they are here so that scikit-learn can use the splitter.
+        X : object
+            Ignored; it is here so that scikit-learn can use the splitter.
+        y : array-like, shape (n_rows,), optional
+            As for `origins`. Rows without a label are yielded with the others.
         groups : array-like of datetime, shape (n_rows,)
             The rows' cutoffs, in any order. Times without a zone are taken as UTC.
 
@@ -108,7 +115,7 @@ class RollingOriginSplit(BaseCrossValidator):
         test, gap = self._lengths()
         order = np.argsort(cutoff.asi8, kind="stable")
         in_order = cutoff[order]
-        for start in self.origins(cutoff):
+        for start in self.origins(cutoff, y):
             train = order[in_order <= start - gap]
             block = order[(in_order > start) & (in_order <= start + test)]
             yield train, block

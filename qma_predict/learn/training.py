@@ -137,14 +137,13 @@ def train(dataset: Dataset) -> Training:
     quality = label_quality(dataset)
     leaks = looked_for_leaks(dataset)
     dataset = replace(dataset, X=dataset.X.drop(columns=leaks.loc[~leaks["kept"], "feature"].unique()))
-    units, splitter = dataset.points.loc[known.index], judged_blocks(line)
+    rows, splitter = (dataset.X, dataset.points["cutoff"]), judged_blocks(line)
     found = backtest(
         contestants,
-        dataset.X.loc[known.index],
-        units["cutoff"],
+        *rows,
         labels_at=dataset.labels_at,
-        outcome=known,
-        night=units["night"],
+        outcome=dataset.y,
+        night=dataset.points["night"],
         splitter=splitter,
         capacity=line.list.capacity,
         costs=line.costs,
@@ -152,8 +151,9 @@ def train(dataset: Dataset) -> Training:
     )
     judged = verdict(found, recipe)
     practice = compare_with_practice(found, recipe, reasons(dataset), line.learning.practice)
-    rows = (dataset.X.loc[known.index], units["cutoff"], known)
-    shuffled = shuffled_split(found, recipe, contestants[recipe], *rows, splitter=splitter, weight=quality.weight)
+    shuffled = shuffled_split(
+        found, recipe, contestants[recipe], *rows, dataset.y, splitter=splitter, weight=quality.weight
+    )
     for finding in (judged, practice, shuffled):
         log.info("%s", finding.sentence)
     models = {
@@ -203,6 +203,12 @@ def looked_for_leaks(dataset: Dataset) -> pd.DataFrame:
             f"{line.file}: learning.keep: no feature {', '.join(map(repr, strange))} among the {len(columns)} of this "
             f"history. Expected names of features{f'; the nearest is {near[0]!r}' if near else ''}."
         )
+    return leaks_of(dataset)
+
+
+def leaks_of(dataset: Dataset) -> pd.DataFrame:
+    """Do as `looked_for_leaks` does, where features that the line keeps may not be known yet."""
+    line = dataset.line
     mature = dataset.points["cutoff"] + pd.Timedelta(line.gate.maturity) <= dataset.history.as_of
     leaks = find_leaks(dataset.X[mature], dataset.y[mature], dataset.points["cutoff"][mature])
     leaks["kept"] = leaks["feature"].isin(line.learning.keep)

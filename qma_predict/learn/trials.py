@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed, parallel_config
 from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
 from qma_predict.errors import NotEnoughData
@@ -17,8 +18,8 @@ from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.label_quality import label_quality
 from qma_predict.learn.recipes import Parameter
 from qma_predict.learn.reliability import losses
-from qma_predict.learn.sentinel import find_leaks
 from qma_predict.learn.splits import RollingOriginSplit
+from qma_predict.learn.training import leaks_of
 from qma_predict.learn.weights import fit_weighted
 
 FOLDS = 4
@@ -26,7 +27,10 @@ FOLDS = 4
 
 @dataclass(frozen=True)
 class Fold:
-    """Rows to learn from with their labels then and their weights, and rows to judge; `number` 1 is the oldest."""
+    """Rows to learn from with their labels then, and rows to judge; `number` 1 is the oldest.
+
+    `weight` and `stands_for` are how many units each of both stands for, None where all stand for as many.
+    """
 
     number: int
     train: np.ndarray
@@ -35,6 +39,7 @@ class Fold:
     judged: np.ndarray
     outcome: np.ndarray
     night: np.ndarray
+    stands_for: np.ndarray | None = None
 
 
 @dataclass
@@ -62,8 +67,8 @@ def rows_and_folds(dataset: Dataset) -> tuple[pd.DataFrame, list[Fold]]:
     if pd.isna(half) or half <= pd.Timedelta(0):
         raise NotEnoughData(f"line {line.name}: {len(units)} units with a known label before the backtest.")
     splitter = RollingOriginSplit(FOLDS, test=half / FOLDS, gap=line.gate.maturity)
-    leaks = find_leaks(X, known.loc[units.index], cutoff)["feature"]
-    X = X.drop(columns=leaks[~leaks.isin(line.learning.keep)].unique())
+    leaks = leaks_of(dataset)
+    X = X.drop(columns=leaks.loc[~leaks["kept"], "feature"].unique())
     candidate = units["night"].notna().to_numpy()
     night = pd.factorize(units["night"], sort=True)[0]
     weight = label_quality(dataset).weight
@@ -73,8 +78,9 @@ def rows_and_folds(dataset: Dataset) -> tuple[pd.DataFrame, list[Fold]]:
         labels = dataset.labels_at(origin).reindex(units.index[train]).to_numpy(dtype=float)
         train, labels, judged = train[~np.isnan(labels)], labels[~np.isnan(labels)], judged[candidate[judged]]
         if len(np.unique(labels)) == 2 and len(judged):
-            learnt = None if weight is None else weight.loc[units.index[train]].to_numpy()
-            folds.append(Fold(number, train, labels.astype(int), learnt, judged, y[judged], night[judged]))
+            ids = units.index[train], units.index[judged]
+            learnt, told = (None if weight is None else weight.loc[some].to_numpy() for some in ids)
+            folds.append(Fold(number, train, labels.astype(int), learnt, judged, y[judged], night[judged], told))
     if not folds:
         raise NotEnoughData(
             f"line {line.name}: none of {FOLDS} folds from {cutoff.max() - half} to {cutoff.max()} has candidates, and "
@@ -97,7 +103,7 @@ def judge(
 
 
 def _losses(recipe: BaseEstimator, X: pd.DataFrame, fold: Fold) -> tuple[np.ndarray, float]:
-    """Log loss of each judged unit, and how long it took [s].
+    """Log loss of each judged unit, times what it stands for if the recipe learns with that, and how long it took [s].
 
     In one thread, however the fits are spread: threads of threads slow each other down, and sums of numbers in
     another order round differently.
@@ -106,7 +112,10 @@ def _losses(recipe: BaseEstimator, X: pd.DataFrame, fold: Fold) -> tuple[np.ndar
     with threadpool_limits(1), parallel_config("sequential"):
         model = fit_weighted(clone(recipe), X.iloc[fold.train], fold.labels, fold.weight)
         score = model.predict_proba(X.iloc[fold.judged])[:, 1]
-    return losses(fold.outcome, score), time.perf_counter() - started
+    found = losses(fold.outcome, score)
+    if fold.stands_for is not None and has_fit_parameter(recipe, "sample_weight"):
+        found *= fold.stands_for / fold.stands_for.mean()  # so that the mean is that of all units, not of the inspected
+    return found, time.perf_counter() - started
 
 
 def rungs(folds: int) -> list[tuple[int, int]]:

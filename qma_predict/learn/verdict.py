@@ -233,7 +233,8 @@ def _no_verdict(result: Backtest, model: str, metric: str) -> Verdict:
 
 
 def _enough(result: Backtest, blocks: pd.Index, model: str) -> bool:
-    rows = result.predictions[(result.predictions["contestant"] == model) & result.predictions["block"].isin(blocks)]
+    rows = result.predictions[result.predictions["outcome"].notna()]
+    rows = rows[(rows["contestant"] == model) & rows["block"].isin(blocks)]
     nights = rows.groupby("block")["night"].nunique().sum()
     return bool(nights >= MIN_NIGHTS and rows["outcome"].sum() >= MIN_DEFECTS)
 
@@ -241,8 +242,9 @@ def _enough(result: Backtest, blocks: pd.Index, model: str) -> bool:
 def _drawn(result: Backtest, names: Sequence[str], metric: str, random_state: int) -> dict[str, pd.DataFrame]:
     """The metric of each contestant for the same draws of nights: a row a block, a column a draw."""
     facts = result.table.drop_duplicates("block").set_index("block")
-    of = result.predictions.groupby(["block", "contestant"], sort=False)
-    groups = {key: rows for key, rows in of if key[1] in names}
+    rows = result.predictions[result.predictions["contestant"].isin(names)]
+    told = rows.groupby(["block", "contestant", "night"])["outcome"].transform("count") > 0
+    groups = dict(list(rows[told].groupby(["block", "contestant"], sort=False)))  # other nights add nothing if drawn
     drawn: dict[str, dict[int, np.ndarray]] = {name: {} for name in names}
     for block in facts.index:
         here = [name for name in names if (block, name) in groups]

@@ -30,15 +30,18 @@ def inspection_weights(history: History, points: pd.DataFrame, line: Line) -> pd
     -------
     Series of float, shape (n_points,), indexed by unit_id
         See `stabilised`. The probability is that of the unit's deciding results, the smallest where they differ: a
-        unit is known to be good only if each of them was selected.
+        unit is known to be good only if each of them was selected. 1 where no result is valid, and for units that are
+        younger than the gate's maturity, which have no label.
 
     Notes
     -----
     Units that could not have been selected at all are stood for by no one.
     """
-    first = deciding(results(history, points, line))
+    mature = points[(points["cutoff"] + pd.Timedelta(line.gate.maturity) <= history.as_of).to_numpy()]
+    first = deciding(results(history, mature, line))
     chance = first.group_by("unit_id").agg(probability=first.probability.min()).to_pandas()
-    return stabilised(chance.set_index("unit_id")["probability"].reindex(points["unit_id"]))
+    weight = stabilised(chance.set_index("unit_id")["probability"], not_inspected=len(mature) - len(chance))
+    return weight.reindex(points["unit_id"]).fillna(1.0)
 
 
 def fit_weighted(estimator: BaseEstimator, X: pd.DataFrame, y: object, weight: np.ndarray | None) -> BaseEstimator:
@@ -48,20 +51,43 @@ def fit_weighted(estimator: BaseEstimator, X: pd.DataFrame, y: object, weight: n
     return estimator.fit(X, y, sample_weight=weight)
 
 
-def stabilised(probability: pd.Series) -> pd.Series:
-    """Inverse probabilities, divided by their mean, and at most `LARGEST`.
+def stabilised(probability: pd.Series, *, not_inspected: float) -> pd.Series:
+    """How many units each stands for, divided by the mean, and at most `LARGEST`.
 
-    A unit whose probability is not known, or not within 0 (exclusive) and 1, weighs 1. Where all known ones are
-    equal every unit weighs 1. Cutting large weights trades some bias for much variance (Cole and Hernán 2008,
-    American Journal of Epidemiology 168, 656-664).
+    That is the inverse of its probability: itself, and 1 / p - 1 units that were not inspected. A unit whose
+    probability is not known, or not within 0 (exclusive) and 1, stands for itself. Such units tell that there is
+    another way to be inspected, which the known probabilities leave out; therefore the others then stand, together,
+    for no more than there are units that nobody inspected, in proportion to 1 / p - 1. A plant that inspects every
+    unit and records no probability has none, and the answers to a list, which have one, weigh 1 like all.
+
+    Where all probabilities are equal every unit weighs 1. Cutting large weights trades some bias for much variance
+    (Cole and Hernán 2008, American Journal of Epidemiology 168, 656-664).
+
+    Parameters
+    ----------
+    probability : Series of float, shape (n_inspected,)
+        With which each inspected unit was selected; missing where that is not recorded.
+    not_inspected : float
+        Units that nobody inspected.
 
     Examples
     --------
     Two of the three inspected units had a chance of one half:
 
-    >>> stabilised(pd.Series([0.5, 0.5, 1.0, None])).tolist()  # 2, 2 and 1, divided by 5 / 3
-    [1.2, 1.2, 0.6, 1.0]
+    >>> stabilised(pd.Series([0.5, 0.5, 1.0]), not_inspected=2).tolist()  # 2, 2 and 1, divided by 5 / 3
+    [1.2, 1.2, 0.6]
+
+    One was drawn with a chance of one tenth, and two were inspected as usual; three others were not, or none:
+
+    >>> stabilised(pd.Series([0.1, None, None]), not_inspected=3).tolist()  # 1 + 3, 1 and 1, divided by 2
+    [2.0, 0.5, 0.5]
+    >>> stabilised(pd.Series([0.1, None, None]), not_inspected=0).tolist()
+    [1.0, 1.0, 1.0]
     """
     chance = probability.astype(float)
-    inverse = 1 / chance.where((chance > 0) & (chance <= 1))
-    return (inverse / inverse.mean()).clip(upper=LARGEST).fillna(1.0).rename("weight")
+    chance = chance.where((chance > 0) & (chance <= 1))
+    others = (1 / chance - 1).fillna(0.0)
+    if chance.isna().any() and others.sum() > not_inspected:
+        others *= not_inspected / others.sum()
+    stands_for = 1 + others
+    return (stands_for / stands_for.mean()).clip(upper=LARGEST).rename("weight")

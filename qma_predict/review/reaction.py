@@ -20,6 +20,7 @@ from qma_predict.learn.backtest import judge
 from qma_predict.learn.base_rate import BaseRateShift, base_rate_shift
 from qma_predict.learn.labels import labels
 from qma_predict.learn.verdict import Verdict, verdict
+from qma_predict.learn.weights import inspection_weights
 from qma_predict.line import Line
 from qma_predict.publish.models.model import Model, identity
 from qma_predict.publish.reaction import NOTHING, Reaction, read_shadow
@@ -58,7 +59,8 @@ def reaction(lists: EarlierLists, history: History, line: Line, model: Model, pr
     fallen = bool(newest.said["rule"]) and newest.model == this
     others = units[~units["by"].isin(fell - {this})]  # a new version is not judged by one that fell
     rule = _rule(others, line, model, since=_since(known) if fallen else None)
-    shift = level(units[(units["by"] == this) & units["model"].notna()])
+    judged = units[(units["by"] == this) & units["model"].notna()]
+    shift = level(judged if model.weighted else judged.assign(weight=1.0))
     own = {day: one.said for day, one in known.items() if one.model == this}
     ranking = _ranking(own, promises, moves=shift is not None)
     return Reaction(shift.log_odds if shift else 0.0, _moved_words(shift), ranking, rule, left_out=left_out)
@@ -73,12 +75,13 @@ def level(units: pd.DataFrame) -> BaseRateShift | None:
     Parameters
     ----------
     units : DataFrame
-        ``night``, ``model`` (P(defect) as the version gave it) and ``label`` (1.0 or 0.0).
+        ``night``, ``model`` (P(defect) as the version gave it), ``label`` (1.0 or 0.0) and ``weight``: a model that
+        was fitted with the weights of selectively inspected units speaks of all units.
     """
     if units["night"].nunique() < MIN_NIGHTS:
         return None
-    shift = base_rate_shift(units["model"], units["label"])
-    nights = units.groupby("night")[["label", "model"]].sum()
+    shift = base_rate_shift(units["model"], units["label"], sample_weight=units["weight"])
+    nights = units[["label", "model"]].mul(units["weight"], axis=0).groupby(units["night"]).sum()
     off = nights["label"] - nights["model"] * shift.ratio
     spread = float(np.sqrt((off**2).sum() * len(nights) / (len(nights) - 1)))
     significant = shift.is_significant and abs(shift.observed - shift.expected) > _DEVIATIONS * spread
@@ -102,7 +105,7 @@ def _known(lists: EarlierLists) -> dict[date, _List]:
 
 
 def _units(lists: dict[date, _List], history: History, line: Line) -> pd.DataFrame:
-    """Units on their first night with a mature label, and what model and rule said of them."""
+    """Units on their first night with a mature label, its weight, and what model and rule said of them."""
     nights = []
     for day, one in lists.items():
         rows = on_first_night(one.path, day, "cutoff").merge(read_shadow(one.path), on="unit_id")
@@ -110,8 +113,10 @@ def _units(lists: dict[date, _List], history: History, line: Line) -> pd.DataFra
     units = pd.concat(nights, ignore_index=True).drop_duplicates("unit_id")
     mature = units["cutoff"] + pd.Timedelta(line.gate.maturity) <= history.as_of
     units = units[mature].reset_index(drop=True)
-    known = labels(history, units[["unit_id", "cutoff"]].astype({"unit_id": "str"}), line) if len(units) else []
-    return units.assign(label=np.asarray(known, dtype=float)).dropna(subset=["label"])
+    points = units[["unit_id", "cutoff"]].astype({"unit_id": "str"})
+    known, weight = (of(history, points, line) if len(units) else [] for of in (labels, inspection_weights))
+    units = units.assign(label=np.asarray(known, dtype=float), weight=np.asarray(weight, dtype=float))
+    return units.dropna(subset=["label"])
 
 
 def _rule(units: pd.DataFrame, line: Line, model: Model, *, since: date | None) -> str:

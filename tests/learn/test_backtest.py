@@ -85,15 +85,15 @@ def value(result, block, contestant, metric):
 def test_the_table_has_a_row_per_block_contestant_and_metric_and_the_blocks_facts():
     result = run({"oracle": Oracle(), "prevalence": DummyClassifier()})
     assert list(result.table.columns) == [
-        *("block", "origin", "end", "train_units", "train_defects", "units", "defects"),
+        *("block", "origin", "end", "train_units", "train_defects", "train_rate", "units", "defects"),
         *("contestant", "metric", "value", "low", "high", "reason"),
     ]
     assert len(result.table) == 2 * 2 * len(METRICS)
-    facts = result.table.drop_duplicates("block").iloc[:, :7]
+    facts = result.table.drop_duplicates("block").iloc[:, :8]
     # training: days 0-9 and 0-13 (gap of 2 days, closed), 2 units a day; a defect every second day
     assert facts.to_numpy().tolist() == [
-        [1, START + pd.Timedelta(days=11), START + pd.Timedelta(days=15), 20, 5, 8, 2],
-        [2, START + pd.Timedelta(days=15), START + pd.Timedelta(days=19), 28, 7, 8, 2],
+        [1, START + pd.Timedelta(days=11), START + pd.Timedelta(days=15), 20, 5, 0.25, 8, 2],
+        [2, START + pd.Timedelta(days=15), START + pd.Timedelta(days=19), 28, 7, 0.25, 8, 2],
     ]
     assert result.table.loc[result.table["reason"].notna(), "metric"].unique().tolist() == ["expected_cost"]
 
@@ -233,9 +233,17 @@ def test_a_block_without_defects_has_no_recall_and_says_so():
 
 def test_a_block_whose_outcomes_are_not_known_says_so():
     unknown = [("outcome", f"{letter}{day}", np.nan) for letter in "AB" for day in (12, 13, 14, 15)]
-    result = run({"oracle": Oracle()}, changes=unknown)
+    known = [("outcome", "A12", 0.0), ("night", "A12", None)]  # which was no candidate
+    result = run({"oracle": Oracle()}, changes=unknown + known)
     reasons = result.table[result.table["block"] == 1]["reason"]
     assert (reasons == "no candidate of the block has a known outcome").all()
+
+
+def test_a_time_in_which_nobody_inspected_is_no_block_and_does_not_end_one():
+    unknown = [("outcome", f"{letter}{day}", np.nan) for letter in "AB" for day in range(14, 20)]
+    result = run({"oracle": Oracle()}, changes=unknown)
+    assert result.table["end"].unique().tolist() == [START + pd.Timedelta(days=9), START + pd.Timedelta(days=13)]
+    assert result.predictions["outcome"].notna().all()
 
 
 def test_a_block_without_candidates_says_so():

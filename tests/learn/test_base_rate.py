@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from qma_predict.learn.base_rate import base_rate_shift
+from qma_predict.learn.base_rate import base_rate_shift, weight_of_a_defect
 
 
 def test_the_shift_is_what_brings_the_promised_number_to_the_shrunk_ratio():
@@ -40,3 +40,34 @@ def test_newer_rows_of_one_class_give_a_finite_shift(y):
     shift = base_rate_shift([0.02] * 50, y)
     assert np.isfinite(shift.log_odds)
     assert np.sign(shift.log_odds) == (1 if y[0] else -1)
+
+
+def test_chance_alone_is_noticed_rarely_with_unequal_weights_too():
+    rng = np.random.default_rng(0)
+    probability = np.full(2000, 0.04)
+    weights = np.where(rng.random((300, 2000)) < 0.1, 20.0, 1.0)
+    defects = rng.random((300, 2000)) < 0.04
+    shifts = [base_rate_shift(probability, y, sample_weight=w) for y, w in zip(defects, weights, strict=True)]
+    assert np.mean([shift.is_significant for shift in shifts]) < 0.01
+    assert np.mean([shift.low < 1.0 < shift.high for shift in shifts]) > 0.92
+    jump = rng.random(2000) < 0.16
+    assert base_rate_shift(probability, jump, sample_weight=weights[0]).is_significant
+
+
+def test_equal_weights_change_neither_interval_nor_significance():
+    probability, y = np.linspace(0.01, 0.05, 1000), [1] * 60 + [0] * 940
+    plain, seven = base_rate_shift(probability, y), base_rate_shift(probability, y, sample_weight=[7.0] * 1000)
+    assert (seven.low, seven.high, seven.ratio) == pytest.approx((plain.low, plain.high, plain.ratio))
+    assert (seven.observed, seven.is_significant) == (420.0, plain.is_significant)
+
+
+def test_a_good_unit_that_stands_for_many_makes_the_sum_uncertain():
+    probability, y = [0.1] * 100 + [0.5], [1] * 20 + [0] * 81
+    weight = [1.0] * 100 + [90.0]  # 20 found where 10 + 45 were promised, 45 of them by one unit
+    assert weight_of_a_defect(probability, y, weight) == pytest.approx((10 + 0.5 * 8100) / (10 + 45))
+    assert not base_rate_shift(probability, y, sample_weight=weight).is_significant
+
+
+def test_rows_that_weigh_nothing_say_nothing():
+    shift = base_rate_shift([0.02] * 10, [1] * 10, sample_weight=[0.0] * 10)
+    assert (shift.log_odds, shift.is_significant, shift.notice) == (0.0, False, "")

@@ -3,12 +3,16 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
 from qma_predict.errors import NotEnoughData
 from qma_predict.learn.blend import CalibratedBlend
 from qma_predict.learn.later import later_blocks, passing_texts
+from qma_predict.learn.prepare import FilledAndScaled
 
 
 class FirstColumn(ClassifierMixin, BaseEstimator):
@@ -133,3 +137,41 @@ def test_the_parameters_of_a_member_have_its_name():
     model = CalibratedBlend([("logistic", LogisticRegression())]).set_params(logistic__C=0.5, strength=5.0)
     assert model.members[0][1].C == 0.5
     assert model.get_params()["logistic__C"] == 0.5
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2], ids=["bare", "in a pipeline", "in a pipeline of a pipeline"])
+def test_a_member_that_takes_no_weights_is_fitted_without_and_calibrated_with_them(steps):
+    X, y = plant()
+    weight = np.where(y == 1, 3.0, 1.0)
+    member = KNeighborsClassifier(200)
+    for _ in range(steps):
+        member = make_pipeline(FilledAndScaled(), member)
+    model = CalibratedBlend([("neighbours", member)]).fit(X, y, sample_weight=weight)
+    promised = np.average(model.predict_proba(X)[:, 1], weights=weight)
+    assert promised == pytest.approx(np.average(y, weights=weight), rel=0.15)
+
+
+def test_weights_reach_the_last_step_of_pipelines_and_what_passes_them_on():
+    X, y = plant()
+    weight = np.where(y == 1, 3.0, 1.0)
+    nested = make_pipeline("passthrough", make_pipeline("passthrough", FirstColumn()))
+    passing = VotingClassifier([("first", FirstColumn())], voting="soft")
+    model = CalibratedBlend([("nested", nested), ("passing", passing)]).fit(X, y, sample_weight=weight)
+    assert model.members_[0][-1][-1].weight_.tolist() == weight.tolist()
+    assert model.members_[1].estimators_[0].weight_.tolist() == weight.tolist()
+
+
+def test_rows_whose_group_is_missing_calibrate_as_rows_without_groups():
+    X, y = plant()
+    plain = CalibratedBlend([("first", FirstColumn())]).fit(X, y)
+    missing = CalibratedBlend([("first", FirstColumn())]).fit(X, y, groups=np.array([None] * 1200))
+    assert (missing.later_ == plain.later_).all()
+
+
+def test_a_jump_within_the_newest_sixth_is_noticed_where_it_calibrates_alone():
+    rng = np.random.default_rng(0)
+    risk = expit(rng.normal(-3.5, 1.0, 6000))
+    y = (rng.random(6000) < np.minimum(np.where(np.arange(6000) < 5000, 1.0, 3.0) * risk, 1.0)).astype(int)
+    model = CalibratedBlend([("first", FirstColumn())]).fit(pd.DataFrame({"press.risk.last": risk}), y)
+    assert len(model.later_) == 1000
+    assert model.shift_.notice.startswith("The defect rate has moved: ")

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
+from qma_predict.learn.base_rate import base_rate_shift
 from qma_predict.learn.calibration import Calibration, fit_slope
 
 
@@ -161,3 +162,99 @@ def test_weights_count_as_rows():
     weighted = fit_slope(score, y, sample_weight=times)
     repeated = fit_slope(np.repeat(score, times), np.repeat(y, times))
     assert weighted == pytest.approx(repeated, abs=1e-3)
+
+
+def jumping(rows, at, factor, seed=0):
+    """Scores, and outcomes whose rate jumps: the later rows of a model that learnt four percent."""
+    rng = np.random.default_rng(seed)
+    chance = np.clip(rng.gamma(2.0, 0.02, rows), 0, 0.25)
+    return chance, (rng.random(rows) < np.where(np.arange(rows) >= at, factor, 1.0) * chance).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("at", "factor", "noticed"),
+    [(3000, 1.0, False), (1500, 2.5, True), (1500, 0.3, True), (0, 2.0, True), (0, 0.5, True)],
+    ids=["none", "up at half", "down at half", "up before the block", "down before the block"],
+)
+def test_a_jump_is_noticed_by_a_single_block(at, factor, noticed):
+    score, y = jumping(3000, at, factor)
+    rate = (600 + y.sum()) / 18_000
+    learnt = {"base_rate": rate, "learnt_from": 600 + y.sum(), "learnt_rate": np.full(3000, 0.04)}
+    drift = Calibration().fit(score, y, **learnt).drift_
+    assert drift.is_significant == bool(drift.notice) == noticed
+    assert not noticed or np.sign(drift.log_odds) == np.sign(factor - 1.0)
+
+
+def test_the_level_of_a_single_block_is_near_that_of_its_newer_half():
+    score, y = jumping(6000, 3000, 1.6)
+    fitted = Calibration().fit(score, y, base_rate=0.04, learnt_from=100)
+    assert y[3000:].sum() / fitted.apply(score[3000:]).sum() == pytest.approx(1.0, abs=0.12)
+
+
+def test_a_classifier_that_is_too_sure_is_no_jump_of_the_rate():
+    score, y = jumping(3000, 0, 1.0)
+    learnt = {"base_rate": 0.04, "learnt_from": 720, "learnt_rate": np.full(3000, 0.04)}
+    assert not Calibration().fit(score**2, y, **learnt).drift_.is_significant
+    assert not Calibration().fit(np.sqrt(score), y, **learnt).drift_.is_significant
+
+
+def test_equal_scores_get_one_rate_whatever_the_order_of_their_rows():
+    score = np.repeat([0.1, 0.3], [5000, 2000])
+    y = np.repeat([1, 0, 1, 0], [600, 4400, 700, 1300])
+    for order in (np.arange(7000), np.arange(7000)[::-1], np.random.default_rng(0).permutation(7000)):
+        model = Calibration().fit(score[order], y[order], base_rate=1300 / 7000, learnt_from=1300)
+        assert model.method_ == "isotonic"
+        assert model.steps_[1].tolist() == pytest.approx(logit([600.5 / 5001, 700.5 / 2001]))
+
+
+def test_rows_that_weigh_nothing_have_no_step():
+    score, y, _ = scored(60_000, 0.04)
+    weight = (np.arange(60_000) % 2).astype(float)
+    model = Calibration().fit(score, y, base_rate=0.04, learnt_from=100, sample_weight=weight)
+    assert model.method_ == "isotonic"
+    assert np.isfinite(model.steps_).all()
+    assert model.apply(score[weight > 0]).sum() == pytest.approx(y[weight > 0].sum(), rel=0.05)
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_unequal_weights_make_no_jump(blocks):
+    noticed = 0
+    for seed in range(60):
+        score, y = jumping(3000, 3000, 1.0, seed)
+        weight = np.where(np.random.default_rng(100 + seed).random(3000) < 0.1, 20.0, 1.0)
+        block = np.arange(3000) * blocks // 3000
+        fitted = Calibration().fit(score, y, base_rate=0.04, learnt_from=720, block=block, sample_weight=weight)
+        noticed += fitted.drift_.is_significant
+    assert noticed <= 1
+
+
+def test_what_the_defects_are_worth_does_not_depend_on_the_unit_of_the_weights():
+    score, y, _ = scored(3000, 0.04)
+    plain = Calibration().fit(score, y, base_rate=0.04, learnt_from=100)
+    fitted = Calibration().fit(score, y, base_rate=0.04, learnt_from=100, sample_weight=[7.0] * 3000)
+    assert plain.worth_ == plain.defects_
+    assert fitted.worth_ == pytest.approx(plain.defects_)
+
+
+def test_a_rate_that_moved_as_promised_but_less_far_is_no_jump():
+    y = np.arange(3000) % 33 == 0  # 91 defects: the scores promise 31 of them, the rate learnt 300
+    learnt = {"base_rate": 0.04, "learnt_from": 1000, "learnt_rate": np.full(3000, 0.1)}
+    assert not Calibration().fit(np.full(3000, 0.01), y, **learnt).drift_.is_significant
+    assert Calibration().fit(np.full(3000, 0.01), y, **learnt | {"learnt_rate": np.full(3000, 0.01)}).drift_.notice
+
+
+@pytest.mark.parametrize(("learnt_from", "noticed"), [(60, False), (2000, True)])
+def test_few_defects_that_were_learnt_from_are_worth_less_where_weights_differ(learnt_from, noticed):
+    score, y = jumping(3000, 0, 2.0)
+    weight = np.where(np.random.default_rng(1).random(3000) < 0.1, 20.0, 1.0)
+    learnt = {"base_rate": 0.04, "learnt_from": learnt_from + y.sum(), "learnt_rate": np.full(3000, 0.04)}
+    assert Calibration().fit(score, y, sample_weight=weight, **learnt).drift_.is_significant == noticed
+
+
+def test_following_reckons_with_what_the_defects_were_worth():
+    score, y = jumping(3000, 0, 1.0)
+    weight = np.where(np.random.default_rng(1).random(3000) < 0.1, 20.0, 1.0)
+    model = Calibration().fit(score, y, base_rate=0.04, learnt_from=720, sample_weight=weight)
+    assert 10 < model.worth_ < 0.5 * model.defects_
+    expected = base_rate_shift(model.apply(score), y, known_from=model.worth_)
+    assert model.follow(score, y) == expected

@@ -10,12 +10,14 @@ from sklearn.dummy import DummyClassifier
 from qma_predict.features.points import prediction_points
 from qma_predict.learn import training
 from qma_predict.learn.backtest import Backtest, backtest
+from qma_predict.learn.block_metrics import METRICS
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.label_quality import label_quality
 from qma_predict.learn.labels import labels
 from qma_predict.learn.metrics import average_precision, precision_at_capacity
 from qma_predict.learn.over_all import over_all_units
 from qma_predict.learn.splits import RollingOriginSplit
+from qma_predict.line import Costs
 
 START = pd.Timestamp("2026-03-01 12:00", tz="UTC")
 END = START + pd.Timedelta("60D")
@@ -104,12 +106,21 @@ def test_metrics_over_all_units_count_each_as_what_it_stands_for():
     night, score = [1, 1, 1, 2, 2], [0.9, 0.8, 0.1, 0.7, 0.2]
     outcome, weight = [1.0, 0.0, 0.0, 0.0, np.nan], pd.Series([1.0, 4.0, 4.0, 4.0], index=list("abcd"))
     rows = {"block": 1, "contestant": "trees", "unit_id": list("abcde"), "night": night, "score": score}
-    found = over_all_units(Backtest(pd.DataFrame(), pd.DataFrame(rows | {"outcome": outcome}), 2), weight)
+    table = pd.DataFrame(
+        {"block": [1], "train_units": 4, "train_defects": 2, "train_rate": 0.2, "units": 4, "defects": 1}
+    )
+    costs = Costs(escape=100.0, inspection=1.0, false_alarm=2.0)
+    found = over_all_units(Backtest(table, pd.DataFrame(rows | {"outcome": outcome}), 2, costs), weight)
     value = found.set_index("metric")["value"]
     assert value["precision_at_capacity"] == pytest.approx(1 / 9)  # a, b and d are listed; e is not known
     assert value["recall_at_capacity"] == 1.0
     assert value["observed_over_expected"] == pytest.approx(1 / (0.9 + 4 * 0.8 + 4 * 0.1 + 4 * 0.7))
     assert value["average_precision"] == value["roc_auc"] == 1.0
+    # 13 units are known: errors 0.1^2 + 4 (0.8^2 + 0.1^2 + 0.7^2), against 0.8^2 + 12 * 0.2^2 of the rate over all
+    assert value["brier_skill"] == pytest.approx(1 - 4.57 / 1.12)
+    assert value["log_loss"] == pytest.approx(-(np.log(0.9) + 4 * np.log(0.2 * 0.9 * 0.3)) / 13)
+    assert value["expected_cost"] == pytest.approx((9 * 1 + 8 * 2) / 13)  # 9 checks, of which 8 find nothing
+    assert set(value.index) == set(METRICS)
     assert found.loc[0, ["block", "contestant"]].tolist() == [1, "trees"]
 
 

@@ -42,3 +42,15 @@ def test_a_text_that_comes_again_in_one_block_is_kept():
     blocks = [(np.arange(2), np.arange(2, 4)), (np.arange(4), np.arange(4, 6))]
     assert passing_texts(X, blocks) == ["melt.lot"]
     assert passing_texts(X, []) == []
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT], ids=["None", "NaN", "NA", "NaT"])
+def test_rows_whose_group_is_missing_belong_with_no_other(missing):
+    y = np.arange(60) % 2
+    nowhere = np.array([missing] * 60, dtype=object)
+    expected = [(train.tolist(), block.tolist()) for train, block in later_blocks(y)]
+    assert [(train.tolist(), block.tolist()) for train, block in later_blocks(y, groups=nowhere)] == expected
+    some = nowhere.copy()
+    some[[3, 55]] = "shot 7"
+    train, _ = later_blocks(y, groups=some)[-1]
+    assert train.tolist() == [row for row in range(50) if row != 3]

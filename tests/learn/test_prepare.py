@@ -2,6 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import logit
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.pipeline import make_pipeline
 
 from qma_predict.learn.prepare import FilledAndScaled, PlantColumns, as_frame, stratified_folds
 
@@ -172,3 +174,22 @@ def test_filling_and_scaling_keep_how_far_an_outlier_is():
 
 def test_a_column_without_values_is_zero():
     assert FilledAndScaled().fit_transform(np.array([[np.nan, 1.0], [np.nan, 2.0]]))[:, 0].tolist() == [0.0, 0.0]
+
+
+def test_only_what_no_float32_would_hold_is_clipped_by_scaling():
+    scale = FilledAndScaled().fit(np.array([[0.0], [2e-3]]))  # mean and deviation 0.001
+    largest = float(np.finfo(np.float32).max)
+    out = scale.transform([[largest], [-largest], [1e25], [np.nan]])
+    assert out[:, 0].tolist() == pytest.approx([1e30, -1e30, 1e28, 0.0])
+
+
+@pytest.mark.parametrize("glitch", [3.4028235e38, -3.4028235e38, 1e37])
+def test_a_glitch_stops_no_forest_and_leaves_the_scores_of_the_others(glitch):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(5.0, 0.01, 200), rng.normal(size=200)]).astype("float32")
+    forest = make_pipeline(FilledAndScaled(), ExtraTreesClassifier(5, random_state=0)).fit(X, X[:, 1] > 1)
+    night = X[:10].copy()
+    night[3, 0] = np.float32(glitch)
+    score, others = forest.predict_proba(night), np.arange(10) != 3
+    assert np.isfinite(score[3]).all()
+    assert (score[others] == forest.predict_proba(X[:10])[others]).all()

@@ -12,6 +12,7 @@ import pytest
 from dask.distributed import Client, LocalCluster
 from joblib import Parallel, parallel_config
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
 from threadpoolctl import threadpool_info
 
 from pipelines import report
@@ -129,6 +130,37 @@ def test_candidates_learn_only_from_what_was_known_when_a_fold_began(earlier):
         assert np.array_equal(fold.outcome, earlier.y[X.index[fold.judged]])
     middle = cutoff.min() + (cutoff.max() - cutoff.min()) / 2
     assert cutoff.iloc[folds[-1].judged].min() - middle <= pd.Timedelta("2h")
+
+
+def test_what_is_known_only_after_the_inspection_is_left_out_though_all_labelled_units_have_it(earlier):
+    rng = np.random.default_rng(0)
+    y = earlier.y.where(rng.random(len(earlier.y)) < 0.5)
+    bench = pd.Series(rng.normal(size=len(y)), index=y.index).where(y.notna())
+    leaking = replace(earlier, y=y, X=earlier.X.assign(**{"gate.bench.last": bench.astype("float32")}))
+    assert set(rows_and_folds(leaking)[0].columns) == set(earlier.X.columns)
+    not_yet = with_learning(earlier.line, keep=("gate.bench.last", "a feature of later units"))
+    kept = rows_and_folds(replace(leaking, line=not_yet))[0]
+    assert set(kept.columns) == {*earlier.X.columns, "gate.bench.last"}
+
+
+def test_units_that_stand_for_many_count_as_many_if_the_recipe_learns_with_that():
+    rows = np.arange(4)
+    y, weight = np.array([1, 0, 0, 1]), np.array([1.0, 3.0, 1.0, 3.0])
+    fold = Fold(1, rows, y, weight, rows, y.astype(float), rows, weight)
+    X, told = pd.DataFrame({"x": rows}), []
+    for recipe in (DummyClassifier(), OneThread()):
+        trial = Trial({})
+        judge(Parallel(n_jobs=1), recipe, X, [fold], [trial])
+        told.append(trial.losses[0])
+    # learnt with weights: 4 of 8 are defect; each loses log 2, times 1 or 3 divided by their mean of 2
+    assert told[0] == pytest.approx(np.log(2) * weight / 2)
+    assert told[1].tolist() == [told[1][0], told[1][1], told[1][1], told[1][0]]  # takes no weights
+
+
+def test_a_value_of_nothing_that_the_line_has_is_judged_and_others_are_tried(earlier):
+    done = found(earlier, 2, parameters={"strength": 0.0})
+    assert done.trials["strength"].tolist()[0] == 0.0
+    assert (done.trials["strength"].iloc[1:] >= 1.0).all()
 
 
 def test_the_same_seed_and_number_of_trials_give_the_same_result_and_another_seed_another(earlier, done):

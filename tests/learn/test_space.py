@@ -34,3 +34,8 @@ def test_of_a_class_that_is_not_known_only_the_calibration_is_searched():
 def test_a_value_outside_widens_the_range():
     assert Range(1.0, 2.0).including(5.0) == Range(1.0, 5.0)
     assert Range(1.0, 2.0).including(1.5) == Range(1.0, 2.0)
+
+
+def test_a_value_without_a_logarithm_leaves_the_range_as_it_is():
+    assert Range(1.0, 2.0).including(0.0) == Range(1.0, 2.0)
+    assert [value in Range(1.0, 2.0) for value in (0.0, 1.0, 2.0, 2.1)] == [False, True, True, False]

@@ -40,6 +40,18 @@ def test_a_window_without_rows_does_not_use_up_a_block():
     assert folds(RollingOriginSplit(2, test="2D", gap="1D"), cutoff) == [([0, 1], [2]), ([0, 1, 2], [3, 4])]
 
 
+def test_rows_without_a_label_place_no_window_and_lie_in_those_of_the_others():
+    cutoff, y = days(0, 1, 5, 8, 9, 10, 11), [0.0, np.nan, 1.0, np.nan, np.nan, 0.0, np.nan]
+    splitter = RollingOriginSplit(2, test="2D", gap="1D")
+    assert splitter.origins(cutoff, y).equals(days(4, 8))  # day 11 ends none, and (6, 8] has no label
+    assert [(train.tolist(), test.tolist()) for train, test in splitter.split(cutoff, y, cutoff)] == [
+        ([0, 1], [2]),
+        ([0, 1, 2], [4, 5]),
+    ]
+    with pytest.raises(NotEnoughData, match="found no rows"):
+        splitter.origins(cutoff, [np.nan] * 7)
+
+
 def test_row_order_does_not_change_which_rows_are_chosen_and_training_is_in_time_order():
     cutoff = days(*np.linspace(0, 60, 101))
     shuffled = cutoff[np.random.default_rng(0).permutation(101)]

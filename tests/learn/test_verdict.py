@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -201,6 +203,21 @@ def test_too_few_defects_or_nights_are_not_enough_yet():
         assert not found.better
         assert np.isnan(found.low)
         assert "not enough yet to tell: fewer than 10 nights or 20 known defects" in found.sentence
+
+
+def test_nights_of_which_no_outcome_is_known_are_no_evidence():
+    found = result(GOOD, blocks=1, nights=20, rate=0.3)
+    unseen = found.predictions["night"] >= 9
+    few = replace(found, predictions=found.predictions.assign(outcome=found.predictions["outcome"].mask(unseen)))
+    assert few.predictions["outcome"].sum() > 60  # in three contestants
+    assert "not enough yet to tell: fewer than 10 nights" in verdict(few, "trees").sentence
+
+
+def test_candidates_without_an_outcome_and_their_nights_leave_the_ranking_and_its_interval_as_they_are():
+    found = result(GOOD)
+    more = found.predictions.assign(night=found.predictions["night"] + 5, outcome=np.nan, score=0.5)
+    both = replace(found, predictions=pd.concat([found.predictions, more.assign(unit_id=more["unit_id"] + 1000)]))
+    assert verdict(both, "trees") == verdict(found, "trees")
 
 
 def test_only_blocks_that_both_share_are_compared():

@@ -25,8 +25,8 @@ def test_a_unit_weighs_as_many_units_as_it_stands_for(make_history, tiny_line):
     chances = {"a": 0.1, "b": 0.5, "c": 1.0, "nobody knows": None}
     rows = [row(unit, name, chance) for unit, chance in chances.items() for name in ("leak", "size")]
     found = inspection_weights(make_history({"inspections": rows}), points(*chances, "not inspected"), tiny_line)
-    # 10, 2 and 1, divided by their mean 13 / 3
-    assert found.tolist() == pytest.approx([30 / 13, 6 / 13, 3 / 13, 1.0, 1.0])
+    # nine others and one, but one alone was not inspected: 1.9, 1.1, 1 and 1, divided by their mean of 5 / 4
+    assert found.tolist() == pytest.approx([1.9 * 4 / 5, 1.1 * 4 / 5, 4 / 5, 4 / 5, 1.0])
     assert found.index.tolist() == [*chances, "not inspected"]
 
 
@@ -44,13 +44,35 @@ def test_without_probabilities_and_with_equal_ones_all_weigh_the_same(make_histo
         assert found.tolist() == [1.0, 1.0, 1.0]
 
 
+def test_answers_to_a_list_weigh_nothing_where_the_plant_inspects_all_and_records_no_probability(
+    make_history, tiny_line
+):
+    """Of ten units one is on the list for its rank, one is an audit, which is found defect and goes no further."""
+    units = [f"u{number}" for number in range(10)]
+    usual = [row(unit, name) for unit in units[:9] for name in ("leak", "size")]
+    answers = [row("u0", name, 1.0, at="2026-03-02 13:00") for name in ("leak", "size")]
+    answers += [row("u9", name, 0.1, at="2026-03-02 13:00", passed=False) for name in ("leak", "size")]
+    found = inspection_weights(make_history({"inspections": usual + answers}), points(*units), tiny_line)
+    assert found.tolist() == [1.0] * 10
+
+
+def test_units_that_are_too_young_for_a_label_are_none_that_somebody_has_to_stand_for(make_history, tiny_line):
+    rows = [row("a", "leak", 0.1), row("b", "leak"), row("young", "leak", 0.1)]
+    later = pd.DataFrame({"unit_id": ["young", "younger"], "cutoff": pd.Timestamp("2026-12-30", tz="UTC")})
+    everyone = pd.concat([points("a", "b", "c"), later], ignore_index=True)
+    found = inspection_weights(make_history({"inspections": rows}), everyone, tiny_line)
+    assert found.tolist() == pytest.approx([2 / 1.5, 1 / 1.5, 1.0, 1.0, 1.0])  # c is the only one
+    assert inspection_weights(make_history({"inspections": rows}), later, tiny_line).tolist() == [1.0, 1.0]
+
+
 @pytest.mark.parametrize("impossible", [0.0, -0.5, 1.5, 50.0])
 def test_what_is_no_probability_is_not_known(impossible):
-    assert stabilised(pd.Series([0.5, 0.5, impossible])).tolist() == [1.0, 1.0, 1.0]
+    found = stabilised(pd.Series([0.5, 0.5, impossible]), not_inspected=1)
+    assert found.tolist() == pytest.approx([1.5 * 3 / 4, 1.5 * 3 / 4, 3 / 4])
 
 
 def test_no_unit_weighs_more_than_twenty_times_the_mean():
-    found = stabilised(pd.Series([1e-6] + [1.0] * 99))
+    found = stabilised(pd.Series([1e-6] + [1.0] * 99), not_inspected=1e6)
     assert found.max() == LARGEST
     assert found.iloc[1] == pytest.approx(1 / ((1e6 + 99) / 100))
 
@@ -79,9 +101,12 @@ def test_of_a_selectively_inspected_plant_the_weighted_rate_is_the_true_one(make
             ]
             found = inspection_weights(make_history({"inspections": rows}), everyone, tiny_line)[selected]
             pd.testing.assert_series_equal(
-                found.reset_index(drop=True), stabilised(pd.Series(chance[selected])), check_names=False
+                found.reset_index(drop=True),
+                stabilised(pd.Series(chance[selected]), not_inspected=0),
+                check_names=False,
             )
-        rate = weighted_rate(defect[selected].to_numpy(), stabilised(pd.Series(chance[selected])).to_numpy())
+        weight = stabilised(pd.Series(chance[selected]), not_inspected=0)  # all are known: nobody asks how many
+        rate = weighted_rate(defect[selected].to_numpy(), weight.to_numpy())
         held += rate.low <= true <= rate.high
         rates.append(rate.value)
         naive.append(defect[selected].mean())

@@ -96,11 +96,19 @@ def test_too_few_nights_move_nothing(nights):
 
 
 def test_what_a_single_bad_night_did_moves_no_level():
-    units = pd.DataFrame({"night": np.repeat(range(10), 100), "model": 0.02, "label": 0.0})
+    units = pd.DataFrame({"night": np.repeat(range(10), 100), "model": 0.02, "label": 0.0, "weight": 1.0})
     units.loc[units["night"] == 3, "label"] = 1.0  # 100 defects where 20 were promised
     assert level(units) is None
     units["label"] = np.tile([1.0] * 10 + [0.0] * 90, 10)  # as many, ten a night
     assert level(units).ratio == pytest.approx(5.0)
+
+
+def test_a_model_of_all_units_is_judged_by_weighted_ones():
+    # of a hundred units a night ten are suspicious, all inspected and two of them defect, and one in nine of the others
+    night = pd.DataFrame({"label": [1.0] * 2 + [0.0] * 8 + [0.0] * 10, "weight": [1.0] * 10 + [9.0] * 10})
+    units = pd.concat([night.assign(night=n, model=0.02) for n in range(30)])
+    assert level(units) is None
+    assert level(units.assign(weight=1.0)).ratio > 3
 
 
 def test_lists_of_another_version_move_nothing(nights):

@@ -54,6 +54,8 @@ class Model:
     sha256 : str
         SHA-256 of the file that names the hashes of all others, by which the champion log knows it; empty for a
         model that is not kept.
+    weighted : bool
+        Whether it was fitted with weights of selectively inspected units, and so speaks of all units.
     """
 
     line: str
@@ -73,6 +75,7 @@ class Model:
     baseline: str = ""
     dataset: str = ""
     sha256: str = ""
+    weighted: bool = False
 
     @property
     def identity(self) -> str:
@@ -121,6 +124,7 @@ def described(dataset: Dataset, training: Training, also: tuple[str, ...]) -> Mo
         learning=made_by(line),
         baseline=(training.verdict.baseline or BASELINES[0]) if is_recipe else training.winner,
         dataset=str(dataset.identity["digest"]),
+        weighted=training.weight_of(training.winner) is not None,
     )
 
 
