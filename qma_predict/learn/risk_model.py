@@ -41,7 +41,8 @@ class RiskModel(BaseEstimator):
         wanted = {name: _TEXT if name in texts else _NUMBER for name in self.features}
         # a call on few rows spends most of its time here
         frame = known.astype({name: wanted[name] for name, found in known.dtypes.items() if found != wanted[name]})
-        return self.classifier.predict_proba(frame)[:, 1]
+        chance, classes = self.classifier.predict_proba(frame), list(self.classifier.classes_)
+        return chance[:, classes.index(1)] if 1 in classes else np.zeros(len(frame))  # no defect is known yet
 
     @property
     def notice(self) -> str:

@@ -4,6 +4,7 @@ import difflib
 import logging
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -123,16 +124,17 @@ def train(dataset: Dataset) -> Training:
     LineError
         If the line names a recipe or a parameter that there is not, or keeps a feature that there is not.
     NotEnoughData
-        If the history is too short for the backtest, or holds no defect or no good unit.
+        If the history is too short for the backtest, or holds no good unit. Where it holds no defect, nothing is learnt
+        but the prevalence, which makes lists that say so.
     """
     line, recipe = dataset.line, dataset.line.learning.recipe
     contestants = {recipe: recipe_of(line)}
     contestants |= {name: make_baseline(name) for name in BASELINES}
     known = dataset.y.dropna()
-    if known.nunique() < 2:
+    if known.empty or known.all():
         raise NotEnoughData(
             f"line {line.name}: {len(known)} units with a known label, {int(known.sum())} of them defects. "
-            "Expected some defects and some good units; wait for results, or check the gate in line.toml."
+            "Expected good units, and some defects; wait for results, or check the gate in line.toml."
         )
     quality = label_quality(dataset)
     leaks = looked_for_leaks(dataset)
@@ -156,10 +158,10 @@ def train(dataset: Dataset) -> Training:
     )
     for finding in (judged, practice, shuffled):
         log.info("%s", finding.sentence)
-    models = {
-        name: RiskModel.of(fit(estimator, dataset, quality.weight), dataset.X)
-        for name, estimator in contestants.items()
-    }
+    models = {}
+    for name, estimator in contestants.items():
+        with nullcontext() if known.any() else suppress(NotEnoughData):  # of goods alone only the prevalence is learnt
+            models[name] = RiskModel.of(fit(estimator, dataset, quality.weight), dataset.X)
     winner = recipe if judged.better else judged.baseline or BASELINES[0]
     compared = differences(found, recipe)
     over_all = None if quality.weight is None else over_all_units(found, quality.weight)

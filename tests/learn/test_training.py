@@ -1,9 +1,12 @@
 """A training on a plant that inspects half of its units."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from qma_predict.errors import NotEnoughData
 from qma_predict.features.points import prediction_points
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.labels import labels
@@ -54,3 +57,17 @@ def test_units_that_nobody_inspected_take_places_on_the_lists_of_the_backtest(da
     assert found.table.drop_duplicates("block")["units"].tolist() == [20, 20]
     assert value.loc["roc_auc"].between(0.8, 0.9).all()
     assert "one draw of 20 units with" in training.shuffled.sentence
+
+
+def test_a_plant_on_which_no_defect_is_known_gets_lists_by_the_prevalence(dataset):
+    training = train(replace(dataset, y=dataset.y.where(dataset.y.isna(), 0.0)))
+    assert (training.winner, list(training.models)) == ("prevalence", ["prevalence"])
+    assert training.models["prevalence"].predict(dataset.X.head(3)).tolist() == [0.0] * 3
+    assert "its backtest holds 0 known defects" in training.ranking
+    assert "0 defects" in training.verdict.sentence
+
+
+@pytest.mark.parametrize("label", [1.0, np.nan])
+def test_without_a_good_unit_there_is_nothing_to_train_on(dataset, label):
+    with pytest.raises(NotEnoughData, match="Expected good units, and some defects"):
+        train(replace(dataset, y=dataset.y.where(dataset.y.isna(), label)))

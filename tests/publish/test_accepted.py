@@ -56,11 +56,13 @@ def test_half_the_sensors_missing_degrades_the_list_and_marks_its_units(make_his
 
 
 def test_no_defect_ever_seen_makes_a_page_that_says_so(make_history, tiny_line):
-    finding = "no recipe could be compared: no defect is known"
-    model = replace(MODEL, contestant="prevalence", is_recipe=False, base_rate=0.0, finding=finding)
+    """The model is what a training on good units alone makes (tests/learn/test_training.py)."""
+    finding = "boosted_trees: average precision cannot be compared in any block: 0 defects"
+    said = {"base_rate": 0.0, "finding": finding, "ranking": "its backtest holds 0 known defects"}
+    model = replace(MODEL, contestant="prevalence", is_recipe=False, **said)
     night = list_of(make_history(many(3), as_of=AS_OF), tiny_line, model, lambda X: np.zeros(len(X)))
-    assert "no defect known so far" in page_of(night)
-    assert night.facts["expected"] == 0.0
+    assert "no probability; no defect known so far" in page_of(night)
+    assert (night.facts["state"], night.facts["expected"]) == ("BASELINE", None)
     assert csv_of(night)["listed"].sum() == tiny_line.list.capacity
 
 

@@ -169,7 +169,7 @@ def _read_me(
 ) -> pd.DataFrame:
     listed, moments = night[night["listed"]], facts.moments
     last = [] if promises is None else [said.last_words(promises, facts), ("LAST NIGHTS", said.kept_words(promises))]
-    more = said.more_words(facts)
+    more, usual = said.more_words(facts), said.base_rate_words(facts.base_rate)
     lines = [
         ("LIST", f"{facts.list_id}: {facts.plant}, {facts.line}, for {moments.long_day(facts.business_date)}"),
         *([("MADE", f"in retrospect, {said.IN_RETROSPECT}")] if facts.retrospective else []),
@@ -179,7 +179,7 @@ def _read_me(
         ("MODEL", said.model_words(facts)),
         ("CAPACITY", said.capacity_words(facts, len(listed), work_of(listed))),
         ("EXPECTED", "; ".join([said.expected_words(facts), said.random_words(facts), *([more] if more else [])])),
-        *([("SCORES", f"a ranking and not probabilities: {facts.ranking}")] if facts.ranking else []),
+        *([("SCORES", f"a ranking and not probabilities: {facts.ranking}; {usual}")] if facts.ranking else []),
         *([("ISSUES", f"not told tonight: {facts.no_issues_because}")] if facts.no_issues_because else []),
         *last,
         ("UNITS", f"{counted(len(listed), 'unit')}, {order_words(night)}" if len(listed) else "no unit is listed"),
