@@ -150,7 +150,7 @@ def explain(
     for place, name in enumerate(units.columns):
         of_group.setdefault(str(groups[name]), []).append(place)
     siblings = siblings[units.columns]
-    before, after = _log_odds(predict, siblings), _log_odds(predict, units)
+    before, after = log_odds(predict, siblings), log_odds(predict, units)
     mixed = partial(_mixed, predict, units, siblings)
     rng = np.random.default_rng(random_state)
     allowed = [[name for name in of_group if among is None or name in among[one]] for one in units.index]
@@ -226,7 +226,7 @@ def partial_dependence(
     predict : callable
     X : DataFrame, shape (n_units, n_features)
     feature : str
-        A number or a text.
+        A number, a truth value or a text. Values that are missing or infinite are left out.
     points : int, default 20
         Values from the 2nd to the 98th percentile; of a text the most frequent ones.
     rows : int, default 500
@@ -237,7 +237,7 @@ def partial_dependence(
     -------
     DataFrame, shape (at most n_points, 3)
         ``value`` [unit of the feature], ``risk``, mean P(defect), and ``share``, of units observed at or below it, or
-        with it where it is a text.
+        with it where it is a text. No row if no value was observed.
 
     Notes
     -----
@@ -246,21 +246,25 @@ def partial_dependence(
     """
     observed = X[feature].dropna()
     if pd.api.types.is_numeric_dtype(X[feature].dtype):
-        values = np.unique(observed.quantile(np.linspace(0.02, 0.98, points)))
+        fractions = pd.api.types.is_float_dtype(X[feature].dtype)
+        observed = observed.astype(float)
+        observed = observed[np.isfinite(observed)]
+        within = np.linspace(0.02, 0.98, points if len(observed) else 0)
+        values = np.unique(observed.quantile(within, interpolation="linear" if fractions else "nearest"))
         share = [float((observed <= value).mean()) for value in values]
     else:
         counts = observed.value_counts(normalize=True).head(points)
         values, share = counts.index.to_numpy(), counts.tolist()
     sample = X if len(X) <= rows else X.sample(rows, random_state=random_state)
-    risks = [float(predict(sample.assign(**{feature: _like(X[feature], value, sample)})).mean()) for value in values]
-    return pd.DataFrame({"value": values, "risk": risks, "share": share})
+    each = pd.Series(np.repeat(values, len(sample))).astype(X[feature].dtype)
+    copies = sample.iloc[np.tile(np.arange(len(sample)), len(values))].set_axis(each.index)
+    risks = predict(copies.assign(**{feature: each})) if len(values) else np.empty(0)
+    means = np.asarray(risks).reshape(len(values), len(sample)).mean(axis=1)
+    return pd.DataFrame({"value": values, "risk": means, "share": share})
 
 
-def _like(column: pd.Series, value: object, sample: pd.DataFrame) -> pd.Series:
-    return pd.Series(value, index=sample.index).astype(column.dtype)
-
-
-def _log_odds(predict: Predict, X: pd.DataFrame) -> np.ndarray:
+def log_odds(predict: Predict, X: pd.DataFrame) -> np.ndarray:
+    """Log-odds of the risk of each unit, shape (n_units,); a risk of 0 or 1 counts as one in a million off it."""
     risk = np.concatenate([predict(X.iloc[at : at + _ROWS_AT_ONCE]) for at in range(0, len(X), _ROWS_AT_ONCE)])
     return logit(np.clip(risk, _SMALLEST_RISK, 1.0 - _SMALLEST_RISK))
 
@@ -338,5 +342,5 @@ def _mixed(predict: Predict, units: pd.DataFrame, siblings: pd.DataFrame, plan: 
             name: both[name].array.take(np.where(own[:, place], len(siblings) + unit, sibling))
             for place, name in enumerate(units.columns)
         }
-        found.append(_log_odds(predict, pd.DataFrame(columns)))
+        found.append(log_odds(predict, pd.DataFrame(columns)))
     return np.concatenate(found)

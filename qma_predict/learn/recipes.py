@@ -48,8 +48,11 @@ def make_recipe(name: str = "default", *, random_state: int = 0, **parameters: P
         Logistic regression, with an L2 penalty that is chosen in time order: few defects, wide tables, effects
         that add up.
     an import path, such as ``sklearn.ensemble.RandomForestClassifier``
-        Any classifier that can be made without arguments. What a bare one gets has gaps filled and columns scaled;
-        a pipeline prepares its rows itself. Both are calibrated.
+        Any classifier that can be made without arguments, or a function that returns one. What a bare one gets has
+        gaps filled and columns scaled; a pipeline prepares its rows itself. Both are calibrated. They are given an
+        array of float32 as `PlantColumns` makes it, with texts as indicators or rates: no names, so that a
+        `ColumnTransformer` by names cannot be fitted. A model is kept only if it consists of scikit-learn's
+        estimators, LightGBM's or ours, whose files run no code when they are read; a training says so at its begin.
 
     Parameters
     ----------

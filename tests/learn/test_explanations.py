@@ -133,3 +133,20 @@ def test_partial_dependence_stays_within_what_was_observed(siblings):
     assert words["value"].tolist() == ["y", "x"]
     assert words["risk"].iloc[1] > words["risk"].iloc[0]
     assert words["share"].sum() == pytest.approx(1)
+
+
+def test_partial_dependence_leaves_out_infinities_and_knows_truth_values_and_counts():
+    X = pd.DataFrame({"a": [np.inf, -np.inf, np.nan, *range(97)], "gone": np.nan, "on": np.arange(100) % 4 == 0})
+    X["count"] = np.arange(100) % 3
+
+    def predict(rows):
+        return 0.01 * rows["a"].clip(0, 97).fillna(0).to_numpy() * (1 + rows["on"] + rows["count"]).to_numpy() / 4
+
+    curve = partial_dependence(predict, X, "a", points=3)
+    assert curve["value"].tolist() == pytest.approx([0.02 * 96, 48, 0.98 * 96])
+    assert curve["risk"].notna().all()
+    on = partial_dependence(predict, X, "on")
+    assert (on["value"].tolist(), on["share"].tolist()) == ([0, 1], [0.75, 1])
+    assert on["risk"].iloc[1] == pytest.approx(predict(X.assign(on=True)).mean())
+    assert partial_dependence(predict, X, "count")["value"].tolist() == [0, 1, 2]
+    assert partial_dependence(predict, X, "gone").empty

@@ -19,6 +19,8 @@ from qma_predict.features.points import candidates, prediction_points
 from qma_predict.features.table import feature_table
 from qma_predict.home import open_home
 from qma_predict.learn.baselines import BASELINES, make_baseline
+from qma_predict.learn.explanations import REST
+from qma_predict.learn.reliance import BLOCKS, GROUPS
 from qma_predict.learn.risk_model import RiskModel
 from qma_predict.publish.models import champion_log, kept_models, registry, trusted
 
@@ -67,7 +69,7 @@ def test_the_run_says_what_it_was_made_from(trained, client, line):
 
 def test_what_else_the_backtest_said_is_in_the_run_and_with_the_model(trained, client):
     run = client.get_run(trained.model.run_id)
-    practice, shuffled, looks = trained.model.also
+    practice, shuffled, looks, *_notice = trained.model.also
     assert practice.startswith("boosted_trees against the plant's practice (suspicion): with the practice's ")
     assert shuffled.startswith("shuffled split: boosted_trees would show average precision ")
     assert looks == "its blocks were never looked at before"
@@ -103,11 +105,22 @@ def test_the_plots_of_the_backtest_are_pictures_in_the_run(trained, client):
     run = client.get_run(trained.model.run_id)
     logged = [Path(file.path) for file in client.list_artifacts(run.info.run_id, "plots")]
     assert {path.stem for path in logged} == {
-        *("precision_recall", "calibration", "recall_by_capacity", "metrics_by_block")
+        *("precision_recall", "calibration", "recall_by_capacity", "metrics_by_block"),
+        *("importance", "partial_dependence"),
     }
     for path in logged:
         picture = Path(mlflow.artifacts.download_artifacts(f"{run.info.artifact_uri}/{path}"))
         assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_the_model_relies_on_is_in_the_run_and_on_the_card(trained, client):
+    run = client.get_run(trained.model.run_id)
+    found = pd.read_csv(mlflow.artifacts.download_artifacts(f"{run.info.artifact_uri}/importance.csv"))
+    assert len(found) == GROUPS + 1
+    assert found["blocks"].between(0, BLOCKS).all()
+    card = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/card.md")
+    first = found["group"][found["group"] != REST].iloc[0]
+    assert f"\n| {first} | " in card.split("## What it relies on")[1].split("## Leaks")[0]
 
 
 def test_the_signature_has_every_feature_and_requires_none(client):
@@ -198,8 +211,8 @@ def test_how_the_labels_came_about_is_in_the_run(trained, client):
     assert 0 < rate["low"] < rate["value"] < rate["high"] < 0.1
     assert mlflow.artifacts.load_text(f"{uri}/delays.csv").startswith("label,units,median,q99,longest,in_time\ndefect,")
     over_all = mlflow.artifacts.load_text(f"{uri}/over_all_units.csv").splitlines()
-    assert over_all[0] == "block,contestant,metric,value"
-    assert len(over_all) == 1 + 3 * 4 * 5  # contestants and metrics; nothing could be learnt before the first block
+    assert over_all[0] == "block,contestant,metric,value,low,high,reason"
+    assert len(over_all) == 1 + 3 * 4 * 8  # contestants and metrics; nothing could be learnt before the first block
 
 
 def test_the_reference_of_the_champion_comes_back_as_its_training_made_it(trained, line, X):

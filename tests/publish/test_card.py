@@ -3,15 +3,19 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from qma_predict.errors import LineError, ModelError
 from qma_predict.home import open_home
 from qma_predict.learn.backtest import Backtest
 from qma_predict.learn.baselines import make_baseline
+from qma_predict.learn.blend import CalibratedBlend
 from qma_predict.learn.block_metrics import METRICS
 from qma_predict.learn.dataset import make_dataset
+from qma_predict.learn.explanations import REST
 from qma_predict.learn.label_quality import label_quality
 from qma_predict.learn.practice import Practice
+from qma_predict.learn.reliance import Reliance
 from qma_predict.learn.risk_model import RiskModel
 from qma_predict.learn.shuffled import Shuffled
 from qma_predict.learn.training import Training
@@ -88,8 +92,8 @@ def lines_of(text, section):
 def test_the_card_has_every_section_and_says_what_is_not_defined_and_why(plant):
     text = model_card(*trained(*plant()), [0, 0])
     assert [line[3:] for line in text.split("\n") if line.startswith("## ")] == [
-        *("Model", "Data", "Labels", "Features", "Leaks", "Backtest", "Calibration", "Limits of validity"),
-        *("Known failure modes", "Versions", "How to make it again"),
+        *("Model", "Data", "Labels", "Features", "What it relies on", "Leaks", "Backtest", "Calibration"),
+        *("Limits of validity", "Known failure modes", "Versions", "How to make it again"),
     ]
     labels = lines_of(text, "Labels")
     assert "| share of defects among the inspected | not defined: no label is known |" in labels
@@ -107,6 +111,43 @@ def test_means_name_their_blocks_and_the_undefined_its_reason(plant):
     assert "* not defined in block 1: 0 defects and 5 good units to learn from" in said
     assert "| 2 | 2026-03-16 00:00:00 | 2026-03-30 00:00:00 | 8 | 2 | 4 | 2 |" in said
     assert "* its blocks were looked at 3, 1 times before, oldest first" in said
+
+
+def test_what_it_relies_on_is_told_with_stability_and_units(plant):
+    line = plant()
+    groups = [("oven.heat|a", 0.2, 0.1, 0.3, 2, 3), ("press.machine", 0.01, -0.02, 0.04, 1, 1), (REST, 0, 0, 0, 0, 40)]
+    found = Reliance(
+        pd.DataFrame(groups, columns=["group", "loss", "lowest", "highest", "blocks", "features"]),
+        2,
+        {
+            "oven.heat|a": pd.DataFrame({"value": [80.0, 90, 100], "risk": [0.01, 0.08, 0.04], "share": [0.1, 0.5, 1]}),
+            "press.machine": pd.DataFrame({"value": ["P1", "P2"], "risk": [0.05, 0.02], "share": [0.5, 0.5]}),
+        },
+    )
+    dataset, training = trained(*line)
+    dataset = replace(dataset, units=dataset.units | {"oven.heat|a": "degC"})
+    said = lines_of(model_card(dataset, training, [0, 0], found), "What it relies on")
+    assert "| oven.heat&#124;a | 3 | 0.200 | 0.100 to 0.300 | 2 of 2 |" in said
+    assert "| all others | 40 | 0.000 | 0.000 to 0.000 | 0 of 2 |" in said
+    stability = "It relies in every block on oven.heat&#124;a. In some blocks only: press.machine. Losses up to 0.020 "
+    assert any(row.startswith(stability) for row in said)
+    assert "* oven.heat&#124;a: 1 % at 80 degC, 4 % at 100 degC, highest 8 % at 90 degC" in said
+    assert "* press.machine: 2 % with P2 to 5 % with P1" in said
+    assert any(row.startswith("Mean score of units") for row in said)  # they are a ranking here
+    assert lines_of(model_card(*trained(*line), [0, 0]), "What it relies on")[0].startswith("Not known: no block")
+
+
+def test_a_base_rate_that_moved_is_told_with_the_calibration(plant):
+    rate = np.where(np.arange(3000) < 2500, 0.02, 0.1)
+    y = (np.random.default_rng(0).random(3000) < rate).astype(int)
+    X = pd.DataFrame({"a.b": np.arange(3000) % 7 / 7})
+    model = RiskModel.of(CalibratedBlend([("one", LogisticRegression())]).fit(X, y), X)
+    dataset, training = trained(*plant())
+    assert "The defect rate has moved" not in model_card(dataset, training, [0, 0])
+    training = replace(training, models=dict(training.models) | {"boosted_trees": model})
+    said = lines_of(model_card(dataset, training, [0, 0]), "Calibration")
+    assert f"**{model.notice}**" in said
+    assert model.notice.startswith("The defect rate has moved: ")
 
 
 def test_calibration_says_that_scores_are_a_ranking_and_counts_defects(plant):

@@ -17,9 +17,11 @@ from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.feature_list import feature_list
 from qma_predict.learn.labels import STATES
 from qma_predict.learn.reliability import observed_over_expected_interval
+from qma_predict.learn.reliance import NOTHING, Reliance
 from qma_predict.learn.training import Training
 from qma_predict.learn.trust import FACTOR
 from qma_predict.publish.models.card_limits import failure_modes, limits, reproduction, versions
+from qma_predict.publish.models.card_reliance import relied_on
 from qma_predict.publish.models.markdown import escaped, table
 
 LONGEST = 60
@@ -31,7 +33,7 @@ OF_A_PLACE = 5
 _UNITS_OF_METRICS = {"log_loss": " [nat]", "expected_cost": " [currency of the costs, per candidate]"}
 
 
-def model_card(dataset: Dataset, training: Training, looked: Sequence[int]) -> str:
+def model_card(dataset: Dataset, training: Training, looked: Sequence[int], relied: Reliance = NOTHING) -> str:
     """Return the card of a training.
 
     Parameters
@@ -41,6 +43,8 @@ def model_card(dataset: Dataset, training: Training, looked: Sequence[int]) -> s
     training : Training
     looked : sequence of int, shape (n_blocks,)
         How many earlier trainings looked at each block of its backtest.
+    relied : Reliance
+        What the winner relies on.
 
     Returns
     -------
@@ -53,6 +57,7 @@ def model_card(dataset: Dataset, training: Training, looked: Sequence[int]) -> s
         "Data": _data(dataset),
         "Labels": _labels(dataset, training),
         "Features": _features(dataset, training),
+        "What it relies on": relied_on(relied, dataset.units, ranking=bool(training.ranking)),
         "Leaks": _leaks(training),
         "Backtest": _backtest(training, looked),
         "Calibration": _calibration(training),
@@ -256,7 +261,8 @@ def _calibration(training: Training) -> str:
     rows = [_promised(training, name) for name in training.models]
     head = ["contestant", "observed defects", "expected", "observed over expected", "interval"]
     by = "" if training.labels.weight is None else ", by the weights of the labels where the contestant takes them"
-    parts = [meaning, f"Over all blocks{by}:", table(head, rows)]
+    notice = training.models[training.winner].notice
+    parts = [meaning, *([f"**{escaped(notice)}**"] if notice else []), f"Over all blocks{by}:", table(head, rows)]
     ranges = training.ranges
     if ranges.score:
         points = zip(ranges.score, ranges.low, ranges.high, strict=True)

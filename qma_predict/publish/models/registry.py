@@ -20,10 +20,11 @@ from sqlalchemy.exc import SQLAlchemyError
 import qma_predict
 from qma_predict.errors import ModelError
 from qma_predict.home import STORE_LOCK, Home
-from qma_predict.learn import looks, plots
+from qma_predict.learn import looks, plots, reliance_plots
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.feature_list import feature_list
 from qma_predict.learn.reference import make_reference
+from qma_predict.learn.reliance import reliance
 from qma_predict.learn.risk_model import RiskModel
 from qma_predict.learn.search import Search
 from qma_predict.learn.training import Training
@@ -112,7 +113,7 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
     """Log a training: a run for each contestant with its metrics, plots, the winner as a model version, and its card.
 
     Then it is kept for the nights, which need no MLflow: see `kept_models`. What explains their lists
-    (`make_reference`) takes a few more fits.
+    (`make_reference`), and what the winner relies on (`reliance`), take a few more small fits each.
 
     Parameters
     ----------
@@ -136,8 +137,13 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
     winner, table = training.models[training.winner], training.backtest.table
     blocks = looks.spans(table)
     looked = looks.looks(blocks, earlier_blocks(home, line))
-    also = (training.practice.sentence, training.shuffled.sentence, looks.in_words(looked))
-    card, reference = model_card(dataset, training, looked), make_reference(dataset, training)
+    also: tuple[str, ...] = (training.practice.sentence, training.shuffled.sentence, looks.in_words(looked))
+    if winner.notice:
+        log.warning("%s", winner.notice)
+        also = (*also, winner.notice)
+    reference = make_reference(dataset, training)
+    relied = reliance(dataset, training, reference.groups)
+    card = model_card(dataset, training, looked, relied)
     model = described(dataset, training, also)
     experiment = _experiment(client, home, line)
     with mlflow.start_run(experiment_id=experiment, run_name=f"train {dataset.history.as_of:%Y-%m-%d}") as run:
@@ -155,7 +161,9 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
         mlflow.log_dict(asdict(training.practice) | {"shuffled": asdict(training.shuffled)}, "compared.json")
         mlflow.log_metrics(training.compared | {"looks_before": max(looked)})
         mlflow.set_tag(_BLOCKS, json.dumps(blocks))
-        for name, figure in plots.figures(training.backtest, line.learning.recipe, line=line.title).items():
+        mlflow.log_text(relied.groups.to_csv(index=False), "importance.csv")
+        drawn = plots.figures(training.backtest, line.learning.recipe, line=line.title)
+        for name, figure in (drawn | reliance_plots.figures(relied, line=line.title, units=dataset.units)).items():
             mlflow.log_figure(figure, f"plots/{name}.png")
         for name in training.models:
             _log_contestant(experiment, name, table)
