@@ -330,9 +330,8 @@ def test_a_date_that_is_none_is_refused(plant):
 
 TOO_LITTLE = {
     "nothing ingested": (None, "0 units with a known label, 0 of them defects"),
-    "no defect": (lambda data: write(data, 300, defect_every=0), "300 units with a known label, 0 of them defects"),
     "nothing but defects": (lambda data: write(data, 300, defect_every=1), "300 units with a known label, 300 of them"),
-    "one unit": (lambda data: write(data, 1), "1 units with a known label, 0 of them defects"),
+    "one unit": (lambda data: write(data, 1), "Wait for more history"),
     "two units": (lambda data: write(data, 2, defect_every=2), "need more than"),
     "no units": (lambda data: write(data, 0), "0 units with a known label, 0 of them defects"),
     "no results": (
@@ -365,10 +364,21 @@ def test_without_a_champion_a_night_takes_the_files_in_and_publishes_nothing(pla
     assert len(plant.lake().read("visits")) == 1
 
 
+def test_before_any_defect_is_known_there_is_a_list_that_says_so(plant):
+    write(plant.data, 300, defect_every=0)
+    for command in (["ingest"], ["train", "--date", "2025-05-26"], ["nightly", "--date", "2025-05-26"]):
+        done = plant.run(*command)
+        assert done.exit_code == 0, done.output
+    folder = plant.home / "published" / "small" / "2025-05-26"
+    facts = bundle.verify(folder)["facts"]
+    assert (facts["state"], facts["expected"], facts["made_by"]) == ("BASELINE", None, "prevalence")
+    assert facts["listed"] > 0
+    assert "no defect known so far" in (folder / "risk_list.html").read_text()
+
+
 def test_once_there_are_defects_there_is_a_champion_and_a_list_even_for_a_night_without_units(plant):
     write(plant.data, 180, defect_every=0)
     assert plant.run("ingest").exit_code == 0
-    assert plant.run("train").exit_code == 7
     write(plant.data, 300)  # the results of the units that are known contradict those before
     done = plant.run("ingest")
     assert done.exit_code == 0
