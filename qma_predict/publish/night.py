@@ -224,7 +224,7 @@ def _issues(
     measured = {"features": scored.X, "siblings": siblings, "units_of_measure": units}
     issues = find_issues(scored.ranked, known, past, line, night, **measured)
     drawn = courses(issues, known, scored.X, siblings, tags, line)
-    return with_places(issues, history, line), drawn, ""
+    return with_places(issues, history, line, siblings), drawn, ""
 
 
 def _facts(scored: _Scored, list_id: str, no_issues_because: str, provenance: Provenance) -> Facts:

@@ -321,6 +321,6 @@ def test_units_of_the_blast_radius_share_all_conditions(make_history, tiny_line)
 def test_each_issue_gets_its_places(make_history, tiny_line):
     [issue] = found(plant(raised), tiny_line)
     visits = [stay(f"n{n}", "press", "P2", issue.since) for n in range(3)]
-    [placed] = with_places([issue], make_history({"visits": visits}), tiny_line)
+    [placed] = with_places([issue], make_history({"visits": visits}), tiny_line, pd.DataFrame())
     assert placed.places == (("press", 3),)
-    assert with_places([], placed, tiny_line) == ()
+    assert with_places([], placed, tiny_line, pd.DataFrame()) == ()

@@ -1,5 +1,6 @@
 """Issues by what was measured: units beyond the usual range of good units."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -124,7 +125,7 @@ def test_too_few_good_units_tell_no_range(tiny_line):
     assert found(units, tiny_line, heats(units, sixth), GOOD.head(29)) == ()
 
 
-def test_its_units_are_where_tonights_candidates_are_and_its_course_is_drawn(make_history, tiny_line):
+def test_its_units_have_places_and_its_course_is_drawn(make_history, tiny_line):
     units = plant(sixth)
     features = heats(units, sixth)
     issues = found(units, tiny_line, features)
@@ -132,9 +133,31 @@ def test_its_units_are_where_tonights_candidates_are_and_its_course_is_drawn(mak
         {"unit_id": unit, "station": "press", "machine": "P2", "started_at": at, "ended_at": at}
         for unit, at in units.loc[units["back"] == 0, ["unit_id", "at"]].itertuples(index=False)
     ]
-    [placed] = with_places(issues, make_history({"visits": visits}), tiny_line)
+    [placed] = with_places(issues, make_history({"visits": visits}), tiny_line, GOOD)
     assert placed.places == (("press", len(issues[0].unit_ids)),)
     no_tags = pd.DataFrame(columns=["station", "tag", "product", "valid_from", "recorded_at"])
     drawn = courses(issues, frames(units)[1], features, GOOD, no_tags, tiny_line)
     assert list(drawn) == [1]
     assert drawn[1].startswith("<svg")
+
+
+def test_units_that_have_left_and_were_measured_alike_are_in_the_blast_radius(make_history, tiny_line):
+    units = plant(sixth)
+    [issue] = found(units, tiny_line, heats(units, sixth))
+    minute = pd.Timedelta("1 min")
+    visits, readings = [], []
+    for unit, heat, at in (
+        ("hot", HOT, issue.since + minute),
+        ("usual", USUAL, issue.since + minute),
+        ("hot before", HOT, issue.since - minute),
+    ):
+        for station, machine, after in (("press", "P1", 0), ("oven", "O1", 5), ("shipping", "D1", 60)):
+            moment = at + after * minute
+            stay = {"unit_id": unit, "station": station, "machine": machine}
+            visits.append(stay | {"started_at": moment, "ended_at": moment})
+        readings.append({"unit_id": unit, "station": "press", "tag": "heat", "occurred_at": at, "value": heat})
+    history = make_history({"visits": visits, "readings": readings}, as_of="2026-03-12 04:00")
+    [placed] = with_places([issue], history, tiny_line, GOOD)
+    assert dict(placed.places) == {"not recorded": len(issue.unit_ids), "shipping": 1}
+    here = replace(issue, conditions=(("press machine", "P2"),))
+    assert dict(with_places([here], history, tiny_line, GOOD)[0].places) == {"not recorded": len(issue.unit_ids)}

@@ -299,12 +299,6 @@ def test_the_expected_number_is_not_called_the_sum_of_the_risks():
     assert "wrong together, so it need not be the sum of the risks above." in text_of(page())
 
 
-def test_of_an_issue_by_a_measurement_the_places_are_those_of_candidates():
-    told = [text_of(page(issues=[issue(side=side)])) for side in ("", "above")]
-    assert "made under the same conditions: 212 in stock" in told[0]
-    assert "tonight's candidates alone, those that have left are not counted: 212 in stock" in told[1]
-
-
 def test_the_page_is_cut_at_its_longest_and_says_so():
     n = LONGEST_PAGE + 5
     html = page(ranked([0.2] * n, listed=n), replace(FACTS, capacity=n))

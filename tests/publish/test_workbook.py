@@ -113,7 +113,7 @@ def test_the_other_sheets_tell_what_the_page_tells():
         "9 in 100 (5-14)",
         "normally 1.2",
     ]
-    assert told["places"] == "made under the same conditions: 212 in stock, 40 shipped"
+    assert told["places"] == "212 in stock, 40 shipped"
     assert list(table(book, "Not scored")["reason"]) == ["no oven data", "reason not recorded"]
     assert list(table(book, "Yesterday")["business_date"]) == ["2026-11-23", "2026-11-22"]
 

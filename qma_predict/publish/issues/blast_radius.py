@@ -8,9 +8,11 @@ import pandas as pd
 
 from qma_predict.data.lake import History
 from qma_predict.features.conditions import conditions, made_since
-from qma_predict.features.points import whereabouts
+from qma_predict.features.points import prediction_points, whereabouts
+from qma_predict.features.table import feature_table
 from qma_predict.line import Line
 from qma_predict.publish.issues.find import Issue
+from qma_predict.publish.issues.measured import beyond, station_attribute, stays
 
 UNKNOWN = "not recorded"
 
@@ -38,18 +40,40 @@ def blast_radius(
     return _places(history, conditions(history, made_since(history, since), line), shared, since)
 
 
-def with_places(issues: Sequence[Issue], history: History, line: Line) -> tuple[Issue, ...]:
-    """The issues with their `places`; where units share what was measured, of tonight's candidates alone."""
+def with_places(issues: Sequence[Issue], history: History, line: Line, siblings: pd.DataFrame) -> tuple[Issue, ...]:
+    """The issues with their `places`.
+
+    Parameters
+    ----------
+    issues : sequence of Issue
+    history : History
+        As of the night.
+    line : Line
+    siblings : DataFrame
+        Feature table of good units. Where the units of an issue share that a feature is beyond its usual range, it is
+        computed for all units that were on the machine since the issue began, or on any of its station.
+    """
     if not issues:
         return ()
     known = conditions(history, made_since(history, min(issue.since for issue in issues)), line)
-    return tuple(replace(issue, places=_places_of(issue, history, known)) for issue in issues)
+    found = (_measured_like(issue, history, line, known, siblings) if issue.side else None for issue in issues)
+    return tuple(
+        replace(issue, places=_places(history, known, issue.conditions, issue.since) if like is None else like)
+        for issue, like in zip(issues, found, strict=True)
+    )
 
 
-def _places_of(issue: Issue, history: History, known: pd.DataFrame) -> tuple[tuple[str, int], ...]:
-    if issue.side:
-        return _where(history, pd.Series(issue.unit_ids, dtype="str"))
-    return _places(history, known, issue.conditions, issue.since)
+def _measured_like(
+    issue: Issue, history: History, line: Line, known: pd.DataFrame, siblings: pd.DataFrame
+) -> tuple[tuple[str, int], ...]:
+    attribute = station_attribute(issue.feature, line)
+    there = stays(known, attribute, pd.Series(known["unit_id"].unique()))
+    machine = dict(issue.conditions).get(attribute)
+    its = (there["at"] >= issue.since) & (machine is None or there["value"] == machine)
+    points = prediction_points(history, line)
+    X = feature_table(history, points[points["unit_id"].isin(there.index[its])], line)
+    like = beyond(X, siblings, issue.feature, issue.side)
+    return _where(history, like.index[like].union(list(issue.unit_ids)).to_series())
 
 
 def _places(

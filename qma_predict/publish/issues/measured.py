@@ -76,15 +76,15 @@ def measured_groups(
     for side in _sides(features.reindex(units), siblings, line):
         if side.beyond.sum() < LEAST_UNITS or scores[side.beyond].sum() < LEAST_EXTRA:
             continue
-        attribute = f"{name_of(side.feature, line.route, ()).station} machine"
+        attribute = station_attribute(side.feature, line)
         if attribute not in machines:
-            machines[attribute] = _stays(conditions, attribute, units)
+            machines[attribute] = stays(conditions, attribute, units)
         limit = limits.get(attribute, max(limits.values()))
         of_all = machines[attribute].assign(value="")
-        for attributes, stays in (((), of_all), ((attribute,), machines[attribute])):
-            group, names = pd.factorize(stays["value"], sort=True)
-            its = side.beyond & (group >= 0) & stays["at"].notna().to_numpy()
-            members = pd.DataFrame({"row": tonight[its], "group": group[its], "at": stays["at"].array[its]})
+        for attributes, each in (((), of_all), ((attribute,), machines[attribute])):
+            group, names = pd.factorize(each["value"], sort=True)
+            its = side.beyond & (group >= 0) & each["at"].notna().to_numpy()
+            members = pd.DataFrame({"row": tonight[its], "group": group[its], "at": each["at"].array[its]})
             values = pd.DataFrame(dict.fromkeys(attributes, names), index=range(len(names)))
             as_few = _as_few(side, group, len(names), scores, usual[tonight])[group[its]]
             expected = np.maximum(usual[tonight[its]], scores[its] * as_few)
@@ -94,7 +94,12 @@ def measured_groups(
     return found
 
 
-def _stays(conditions: pd.DataFrame, attribute: str, units: pd.Series) -> pd.DataFrame:
+def station_attribute(feature: str, line: Line) -> str:
+    """Attribute of conditions that names the machine on which a feature was measured."""
+    return f"{name_of(feature, line.route, ()).station} machine"
+
+
+def stays(conditions: pd.DataFrame, attribute: str, units: pd.Series) -> pd.DataFrame:
     """Each unit's machine (``value``) and when it came there (``at``); else when it came under its last condition."""
     last = conditions.sort_values("occurred_at", kind="stable")
     own = last[last["attribute"] == attribute].drop_duplicates("unit_id", keep="last").set_index("unit_id")
@@ -121,30 +126,65 @@ def _as_few(side: _Side, group: np.ndarray, groups: int, scores: np.ndarray, usu
     return np.min(shares, axis=0)
 
 
+def beyond(features: pd.DataFrame, siblings: pd.DataFrame, name: str, side: str) -> pd.Series:
+    """Which units are beyond the usual range of a feature.
+
+    Parameters
+    ----------
+    features, siblings : DataFrame
+        As `measured_groups` takes them; `features` of any units.
+    name : str
+        A feature of `siblings`.
+    side : str
+        One of `SIDES`.
+
+    Returns
+    -------
+    Series of bool, shape (n_units,), indexed by unit_id
+        False where it was not measured.
+    """
+    limits = _limits(features, _ranges(siblings, [name]))
+    values = features.get(name, pd.Series(np.nan, features.index)).to_numpy(dtype=float)
+    return pd.Series(_on(side, values[:, None], limits)[:, 0], features.index)
+
+
 def _sides(features: pd.DataFrame, siblings: pd.DataFrame, line: Line) -> Iterator[_Side]:
     names = measured(features, siblings, line)
     names = [name for name in names if siblings[name].notna().sum() >= LEAST_SIBLINGS]
     if not names:
         return
-    own, good = features[names].to_numpy(dtype=float), siblings[names].to_numpy(dtype=float)
+    ranges = _ranges(siblings, names)
+    own, good = (table[names].to_numpy(dtype=float) for table in (features, siblings))
+    limits = [_limits(table, ranges) for table in (features, siblings)]
+    for side in SIDES:
+        now, usually = _on(side, own, limits[0]), _on(side, good, limits[1])
+        for number, name in enumerate(names):
+            few, count = usually[:, number].sum(), (~np.isnan(good[:, number])).sum()
+            share = float(beta.ppf(_SURE, few + 1, count - few)) if few < count else 1.0
+            yield _Side(name, side, ~np.isnan(own[:, number]), now[:, number], share)
+
+
+def _ranges(siblings: pd.DataFrame, names: list[str]) -> dict[str, np.ndarray]:
+    """Usual range of good units of each product, and of all where these are too few (""); shape (2, n_names) each."""
+    good, products = siblings[names].to_numpy(dtype=float), _products(siblings)
     outer = np.nanquantile(good, [_OUTER, 1 - _OUTER], axis=0)
     ranges = {"": outer}
-    products = [_products(table) for table in (features, siblings)]
-    for product in sorted(set(products[1]) - {""}):
-        same = good[products[1] == product]
+    for product in sorted(set(products) - {""}):
+        same = good[products == product]
         enough = (~np.isnan(same)).sum(axis=0) >= LEAST_SIBLINGS
         ranges[product] = outer.copy()
         ranges[product][:, enough] = np.nanquantile(same[:, enough], [_OUTER, 1 - _OUTER], axis=0)
-    limits = [np.stack([ranges.get(one, outer) for one in of]) for of in products]
-    for number, name in enumerate(names):
-        for side in SIDES:
-            beyond = [
-                values[:, number] < limit[:, 0, number] if side == "below" else values[:, number] > limit[:, 1, number]
-                for values, limit in zip((own, good), limits, strict=True)
-            ]
-            few, count = beyond[1].sum(), (~np.isnan(good[:, number])).sum()
-            share = float(beta.ppf(_SURE, few + 1, count - few)) if few < count else 1.0
-            yield _Side(name, side, ~np.isnan(own[:, number]), beyond[0], share)
+    return ranges
+
+
+def _limits(table: pd.DataFrame, ranges: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Lower and upper end of each unit's usual range, shape (n_units, 2, n_names)."""
+    own = [ranges.get(product, ranges[""]) for product in _products(table)]
+    return np.stack(own) if own else np.empty((0, *ranges[""].shape))
+
+
+def _on(side: str, values: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    return np.asarray(values < limits[:, 0] if side == "below" else values > limits[:, 1])
 
 
 def _products(table: pd.DataFrame) -> np.ndarray:

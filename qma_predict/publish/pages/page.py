@@ -22,7 +22,6 @@ from qma_predict.publish.pages.words import (
     cell_words,
     counted,
     grouped,
-    made_words,
     nights_words,
     normal_words,
     place_words,
@@ -150,7 +149,6 @@ def _issue(issue: "Issue", facts: Facts) -> dict[str, Any]:
         "risk": "how many fail is not known: scores are a ranking" if facts.ranking else risk,
         "nights": nights_words(issue.nights) + ("" if issue.since is None else f", since {moments.words(issue.since)}"),
         "driver": _sentence(issue.driver),
-        "made": made_words(issue.side),
         "places": _places(issue.places),
         "action": _sentence(issue.action),
     }

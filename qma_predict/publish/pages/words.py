@@ -157,12 +157,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def made_words(side: str) -> str:
-    """Return which units' places are told; what was measured on a unit is known of candidates alone."""
-    alone = "tonight's candidates alone, those that have left are not counted"
-    return alone if side else "made under the same conditions"
-
-
 def nights_words(nights: int) -> str:
     """Return for how many nights in a row; 0: that is not known.
 

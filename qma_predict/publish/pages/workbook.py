@@ -24,7 +24,6 @@ from qma_predict.publish.pages.words import (
     cell_words,
     counted,
     grouped,
-    made_words,
     nights_words,
     normal_words,
     place_words,
@@ -211,18 +210,13 @@ def _issues(issues: "Sequence[Issue]", facts: Facts) -> pd.DataFrame:
             "nights": nights_words(issue.nights),
             "since": None if issue.since is None else moments.words(issue.since),
             "driver": issue.driver,
-            "places": _where(issue),
+            "places": ", ".join(f"{units:,} {place}" for place, units in issue.places),
             "action": issue.action,
         }
         for issue in issues
     ]
     columns = ["issue", "title", "units", "risk", "normal", "nights", "since", "driver", "places", "action"]
     return pd.DataFrame(rows, columns=columns).assign(owner=None, due=None)
-
-
-def _where(issue: "Issue") -> str:
-    places = ", ".join(f"{units:,} {place}" for place, units in issue.places)
-    return f"{made_words(issue.side)}: {places}" if places else ""
 
 
 def _units(night: pd.DataFrame, facts: Facts, issues: "Sequence[Issue]", because: pd.DataFrame | None) -> pd.DataFrame:
