@@ -121,7 +121,7 @@ def as_features(leaks):
     )
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.proof) for seed in (2, 3, 4))])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.proof) for seed in (2, 3))])
 def test_nearly_all_planted_leaks_are_found_and_no_honest_feature(line, tmp_path, seed):
     lake = lake_of(simulate(days=70, units_per_day=80, seed=seed), tmp_path / "lake")
     dataset = make_dataset(lake.at(LONG_AFTER), with_learning(line, families=ALL_FAMILIES))
