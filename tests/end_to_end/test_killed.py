@@ -86,17 +86,17 @@ def test_a_night_killed_ten_times_ends_in_one_whole_list(home, line, start, tmp_
 
 
 @pytest.mark.proof
-def test_an_ingest_killed_ten_times_ends_in_the_same_lake(start, tmp_path):
+def test_an_ingest_killed_five_times_ends_in_the_same_lake(start, tmp_path):
     whole = open_home(tmp_path / "whole")
     length = seconds(start(whole, "ingest", "demo"))
     expected = rows(Lake(whole.lake("demo")))
     assert all(expected[name] for name in ("units", "visits", "readings", "inspections", "files"))
     draw = random.Random(20251112)
     stopped = 0
-    for part in range(10):  # spread over the time after the program has started
+    for part in range(5):  # spread over the time after the program has started
         home = open_home(tmp_path / f"killed-{part}")
-        stopped += kill(start(home, "ingest", "demo"), (0.3 + 0.07 * (part + draw.random())) * length)
+        stopped += kill(start(home, "ingest", "demo"), (0.3 + 0.14 * (part + draw.random())) * length)
         assert start(home, "ingest", "demo").wait() == 0
         assert rows(Lake(home.lake("demo"))) == expected, f"killed in part {part}"
         shutil.rmtree(home.folder)
-    assert stopped >= 5  # the last may have been done before
+    assert stopped >= 3  # the last may have been done before
