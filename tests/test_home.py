@@ -1,15 +1,12 @@
 import json
-import multiprocessing
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from processes import PROCESSES
 
 from qma_predict.errors import HomeError
 from qma_predict.home import FORMAT, Home, open_home
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["pytest", "qma_predict.data.ingest", "ibis.backends.duckdb"])
 
 
 def test_a_new_folder_becomes_a_home(tmp_path):

@@ -4,7 +4,6 @@ Every kill is a process of its own, forked from one that has imported everything
 those that an uninterrupted ingest names, so that a new durable step is covered by itself.
 """
 
-import multiprocessing
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from processes import PROCESSES
 
 from qma_predict.data import database
 from qma_predict.data import ingest as module
@@ -29,8 +29,6 @@ KILLED = 9
 BATCH_ROWS = 9
 """The first two files of materials are one batch, the third is the next, and one that comes later another."""
 
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["pytest", "qma_predict.data.ingest", "ibis.backends.duckdb", "sqlalchemy"])
 
 FILES = {
     # a duplicate, a row without a unit, and one that m-2 contradicts

@@ -1,15 +1,12 @@
-import multiprocessing
 import shutil
 
 import pandas as pd
 import pytest
+from processes import PROCESSES
 
 from qma_predict.data.contract import TABLES
 from qma_predict.data.lake import SCHEMAS, History, Lake
 from qma_predict.errors import LakeError
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["pytest", "qma_predict.data.ingest", "ibis.backends.duckdb"])
 
 
 def moment(hour: float) -> pd.Timestamp:

@@ -6,7 +6,6 @@ What goes wrong is done to such a process: it is ended at a step, its files may 
 import ctypes
 import json
 import logging
-import multiprocessing
 import os
 import resource
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from processes import PROCESSES
 from small_plant import Plant, make_plant
 
 import pipelines.ingest
@@ -27,10 +27,6 @@ from pipelines.scheduled import make_due
 from qma_predict.data import ingest
 from qma_predict.data.lake import Lake
 from qma_predict.errors import QmaError
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["pytest", "pipelines.scheduled", "ibis.backends.duckdb", "sklearn.linear_model",
-                                  "skops.io", "matplotlib.pyplot", "apprise"])  # fmt: skip
 
 KILLED = 9
 
