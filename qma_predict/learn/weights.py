@@ -40,7 +40,9 @@ def inspection_weights(history: History, points: pd.DataFrame, line: Line) -> pd
     mature = points[(points["cutoff"] + pd.Timedelta(line.gate.maturity) <= history.as_of).to_numpy()]
     first = deciding(results(history, mature, line))
     chance = first.group_by("unit_id").agg(probability=first.probability.min()).to_pandas()
-    weight = stabilised(chance.set_index("unit_id")["probability"], not_inspected=len(mature) - len(chance))
+    weight = stabilised(
+        chance.set_index("unit_id")["probability"].sort_index(), not_inspected=len(mature) - len(chance)
+    )
     return weight.reindex(points["unit_id"]).fillna(1.0)
 
 
