@@ -22,8 +22,8 @@ from qma_predict.publish.models.champion_entries import Entry
 from qma_predict.publish.models.model import Model, line_of
 from qma_predict.publish.night import Earlier, Night, Provenance, knows_too_much, make_night
 from qma_predict.publish.reaction import Predict, Scorers
+from qma_predict.review.candidates import earlier_candidates
 from qma_predict.review.earlier import lists_before
-from qma_predict.review.performance import earlier_candidates
 from qma_predict.review.promises import promises
 from qma_predict.review.reaction import reaction
 

@@ -25,8 +25,8 @@ from qma_predict.line import Line
 from qma_predict.publish.models.model import Model, identity
 from qma_predict.publish.reaction import NOTHING, Reaction, read_shadow
 from qma_predict.publish.state import broken_beyond_chance
+from qma_predict.review.candidates import on_first_night
 from qma_predict.review.earlier import WEEKS, EarlierLists
-from qma_predict.review.performance import on_first_night
 
 MIN_NIGHTS = 5
 """Nights with mature labels from which on the level of a version's probabilities is judged."""

@@ -7,8 +7,8 @@ from published_lists import put_list
 
 from qma_predict.publish.models.model import Model
 from qma_predict.publish.reaction import Scorers, shadow_bytes
+from qma_predict.review.candidates import earlier_candidates
 from qma_predict.review.earlier import lists_before
-from qma_predict.review.performance import earlier_candidates
 
 FIRST = date(2026, 3, 2)
 QUIET = {"moved": 0.0, "ranking": "", "rule": "", "invalid": ""}

@@ -19,8 +19,8 @@ from qma_predict.learn.reliability import observed_over_expected_interval
 from qma_predict.learn.weights import inspection_weights
 from qma_predict.line import Line
 from qma_predict.publish.lists import bundle
+from qma_predict.review.candidates import on_first_night
 from qma_predict.review.earlier import read_lists
-from qma_predict.review.performance import on_first_night
 
 WEEKS = 12
 """Weeks that are told at most."""
