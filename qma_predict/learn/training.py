@@ -4,7 +4,6 @@ import difflib
 import logging
 import math
 from collections.abc import Mapping
-from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -158,10 +157,10 @@ def train(dataset: Dataset) -> Training:
     )
     for finding in (judged, practice, shuffled):
         log.info("%s", finding.sentence)
-    models = {}
-    for name, estimator in contestants.items():
-        with nullcontext() if known.any() else suppress(NotEnoughData):  # of goods alone only the prevalence is learnt
-            models[name] = RiskModel.of(fit(estimator, dataset, quality.weight), dataset.X)
+    learnt = contestants if known.any() else {BASELINES[0]: contestants[BASELINES[0]]}  # of goods alone no more
+    models = {
+        name: RiskModel.of(fit(estimator, dataset, quality.weight), dataset.X) for name, estimator in learnt.items()
+    }
     winner = recipe if judged.better else judged.baseline or BASELINES[0]
     compared = differences(found, recipe)
     over_all = None if quality.weight is None else over_all_units(found, quality.weight)

@@ -56,16 +56,21 @@ def with_places(issues: Sequence[Issue], history: History, line: Line, siblings:
     if not issues:
         return ()
     known = conditions(history, made_since(history, min(issue.since for issue in issues)), line)
-    found = (_measured_like(issue, history, line, known, siblings) if issue.side else None for issue in issues)
-    return tuple(
-        replace(issue, places=_places(history, known, issue.conditions, issue.since) if like is None else like)
-        for issue, like in zip(issues, found, strict=True)
-    )
+    return tuple(replace(issue, places=_places_of(issue, history, line, known, siblings)) for issue in issues)
+
+
+def _places_of(
+    issue: Issue, history: History, line: Line, known: pd.DataFrame, siblings: pd.DataFrame
+) -> tuple[tuple[str, int], ...]:
+    if issue.side:
+        return _where(history, _measured_like(issue, history, line, known, siblings))
+    return _places(history, known, issue.conditions, issue.since)
 
 
 def _measured_like(
     issue: Issue, history: History, line: Line, known: pd.DataFrame, siblings: pd.DataFrame
-) -> tuple[tuple[str, int], ...]:
+) -> pd.Series:
+    """Units on the same side of the usual range, made on its machine since it began, or on any of its station."""
     attribute = station_attribute(issue.feature, line)
     there = stays(known, attribute, pd.Series(known["unit_id"].unique()))
     machine = dict(issue.conditions).get(attribute)
@@ -73,7 +78,7 @@ def _measured_like(
     points = prediction_points(history, line)
     X = feature_table(history, points[points["unit_id"].isin(there.index[its])], line)
     like = beyond(X, siblings, issue.feature, issue.side)
-    return _where(history, like.index[like].union(list(issue.unit_ids)).to_series())
+    return like.index[like].union(list(issue.unit_ids)).to_series()
 
 
 def _places(

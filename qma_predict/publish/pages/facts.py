@@ -143,6 +143,14 @@ def base_rate_words(rate: float | None) -> str:
     return f"normally {risk_words(rate)}"
 
 
+def usual_words(facts: Facts) -> str:
+    """Return what a risk is compared with: the usual rate, or that there is none to compare a ranking with."""
+    usual = base_rate_words(facts.base_rate)
+    if not facts.ranking:
+        return usual
+    return f"no probability; {usual}" if facts.base_rate == 0 else "no probability"
+
+
 def data_words(facts: Facts) -> str:
     """Return how new the data is and from how many sources."""
     until = f"recorded up to {facts.moments.words(facts.data_until)}" if facts.data_until else "nothing recorded yet"

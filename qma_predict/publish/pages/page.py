@@ -125,7 +125,7 @@ def _head(
         "expected": said.expected_words(facts),
         "random": said.random_words(facts),
         "more": said.more_words(facts),
-        "base_rate": said.base_rate_words(facts.base_rate),
+        "usual": said.usual_words(facts),
         "last": last,
         "unscored": grouped(not_scored["reason"], most=_MOST_REASONS),
         "n_unscored": len(not_scored),
