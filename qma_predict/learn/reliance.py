@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -89,7 +90,7 @@ def reliance(dataset: Dataset, training: Training, groups: pd.Series) -> Relianc
     """Return what the winner of a training relies on, at the cost of a few small fits.
 
     The backtest keeps no models. So the winner's recipe is fitted again before each block, uncalibrated and on at
-    most 500 defects and 5,000 good units that were old enough then, and ranks units of the block.
+    most 300 defects and 3,000 good units that were old enough then, and ranks units of the block.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ def reliance(dataset: Dataset, training: Training, groups: pd.Series) -> Relianc
         delayed(_fitted)(unfitted(model.classifier), X.loc[y.index], y) for y in learnt
     )
     blocks: list[Block] = [
-        (lambda rows, fit=fit: fit.predict_proba(rows)[:, 1], X.loc[y.index], y)  # type: ignore[misc]
+        (partial(_defect, fit), X.loc[y.index], y)
         for fit, (_before, y) in zip(fits, chosen, strict=True)
         if fit is not None
     ]
@@ -154,6 +155,10 @@ def _some(y: pd.Series, defects: int, goods: int, rng: np.random.Generator) -> p
     of_class = [np.flatnonzero(y.to_numpy() == one) for one in (1, 0)]
     drawn = [rng.permutation(rows)[:most] for rows, most in zip(of_class, (defects, goods), strict=True)]
     return y.iloc[np.sort(np.concatenate(drawn))]
+
+
+def _defect(model: BaseEstimator, rows: pd.DataFrame) -> np.ndarray:
+    return np.asarray(model.predict_proba(rows)[:, 1])
 
 
 def _fitted(estimator: BaseEstimator, X: pd.DataFrame, y: pd.Series) -> BaseEstimator | None:
