@@ -32,6 +32,16 @@ class Trained:
     model: Model
 
 
+@pytest.fixture
+def without_lists(trained: Trained, tmp_path: Path) -> Home:
+    """A home of its own with the champion and no list."""
+    home = Home(tmp_path / "home")
+    shutil.copytree(trained.home.folder, home.folder, symlinks=True)
+    shutil.rmtree(home.published("demo"), ignore_errors=True)
+    home.desk.unlink(missing_ok=True)  # it has the lists of the shared home
+    return home
+
+
 @pytest.fixture(scope="session")
 def _trained(
     home: Home,

@@ -1,4 +1,3 @@
-import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -11,21 +10,16 @@ from pipelines.nightly import list_night
 from pipelines.steps import run
 from qma_predict.data.lake import Lake
 from qma_predict.errors import PublicationError
-from qma_predict.home import Home
 from qma_predict.publish.lists import bundle
 
 FIRST, THERE, LAST = (date(2025, 11, day) for day in (14, 15, 16))
 
 
 @pytest.fixture
-def place(trained, tmp_path):
+def place(trained, without_lists):
     """A home of its own in which one list of three is published."""
-    home = Home(tmp_path / "home")
-    shutil.copytree(trained.home.folder, home.folder, symlinks=True)
-    shutil.rmtree(home.published("demo"), ignore_errors=True)
-    home.desk.unlink(missing_ok=True)  # it has the lists of the shared home
-    list_night(trained.line, str(home.folder), THERE)
-    return home
+    list_night(trained.line, str(without_lists.folder), THERE)
+    return without_lists
 
 
 def test_dates_without_a_list_get_one_that_says_it_was_made_afterwards(trained, place):

@@ -1,13 +1,11 @@
 """A night after a list that is damaged."""
 
-import shutil
 from datetime import UTC, date, datetime
 
 import pandas as pd
 import pytest
 
 from pipelines.nightly import make_list
-from qma_predict.home import Home
 from qma_predict.line import load_line
 from qma_predict.publish.lists import bundle
 from qma_predict.review.earlier import lists_before
@@ -21,14 +19,10 @@ def make(trained, home, day, replace=None):
 
 
 @pytest.fixture
-def place(trained, tmp_path):
+def place(trained, without_lists):
     """A home of its own with one list."""
-    home = Home(tmp_path / "home")
-    shutil.copytree(trained.home.folder, home.folder, symlinks=True)
-    shutil.rmtree(home.published("demo"), ignore_errors=True)
-    home.desk.unlink(missing_ok=True)  # it has the lists of the shared home
-    make(trained, home, FIRST)
-    return home
+    make(trained, without_lists, FIRST)
+    return without_lists
 
 
 def test_a_damaged_list_costs_the_next_night_what_it_told_and_nothing_else(trained, place):

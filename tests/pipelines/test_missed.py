@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from pipelines.nightly import missed_before
 from pipelines.scheduled import Due, due, is_running, make_due, run_lock, timetable
 from pipelines.serve import unmade
 from qma_predict.errors import NoList
-from qma_predict.home import Home, open_home
+from qma_predict.home import open_home
 from qma_predict.line import load_line
 from qma_predict.publish.lists import bundle
 from qma_predict.publish.messages.digest import digest
@@ -127,14 +126,10 @@ def facts_of(home, day):
 
 
 @pytest.fixture
-def place(trained, tmp_path):
+def place(trained, without_lists):
     """A home of its own with the list of Tuesday."""
-    home = Home(tmp_path / "home")
-    shutil.copytree(trained.home.folder, home.folder, symlinks=True)
-    shutil.rmtree(home.published("demo"), ignore_errors=True)
-    home.desk.unlink(missing_ok=True)  # it has the lists of the shared home
-    make_due(trained.line, str(home.folder), clock=lambda: at(TUE, 5))
-    return home
+    make_due(trained.line, str(without_lists.folder), clock=lambda: at(TUE, 5))
+    return without_lists
 
 
 def test_missed_nights_are_made_in_retrospect_or_named(line_with, place):
