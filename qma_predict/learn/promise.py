@@ -2,8 +2,8 @@
 
 If the probabilities were right and units failed independently, the number found would be Poisson-binomial. But a
 drifting machine, a bad lot or a level that moved make a night's probabilities wrong together. So all log-odds of a
-night are taken to be off by one shift, which is drawn anew each night; how it is distributed is learnt from the
-nights of a backtest.
+night are taken to be off by one shift, which is drawn anew each night. How it is distributed is learnt from nights that
+are over: `qma_predict.learn.night_shifts`.
 """
 
 from dataclasses import dataclass
@@ -11,21 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy.signal import fftconvolve
 from scipy.special import expit, logit
-from scipy.stats import norm
-
-from qma_predict.learn.backtest import Backtest
-
-_SHIFTS = np.linspace(-3.0, 3.0, 61)
-_LEVELS = np.linspace(-1.0, 1.0, 41)
-_SPREADS = np.linspace(0.0, 2.0, 41)
-_LEVEL_PRIOR = 0.25
-"""Standard deviation [log-odds] of a whole backtest's error of level, before any night is seen."""
-_SPREAD_PRIOR = 0.5
-"""Scale [log-odds] of the half-normal spread between nights, before any night is seen."""
-_SURE = 1e-6
 
 
 class Found(NamedTuple):
@@ -47,10 +34,13 @@ class PromiseSpread:
     chance : tuple of float
         Probability of each, with the sum 1.
     nights, checked, found : int
-        What it was learnt from: nights of the backtest, their units with a known outcome that would have been
-        listed, and the defects among these.
+        What it was learnt from: nights, their units with a known outcome that were listed, or would have been, and
+        the defects among these.
     expected : float
         Defects that were expected among these.
+    level, between : tuple of float
+        Mean and standard deviation [log-odds] of what is known of the shift that all nights of the model share, and
+        of the spread between its nights; all zero if nothing was learnt.
     """
 
     shift: tuple[float, ...]
@@ -59,6 +49,8 @@ class PromiseSpread:
     checked: int = 0
     found: int = 0
     expected: float = 0.0
+    level: tuple[float, float] = (0.0, 0.0)
+    between: tuple[float, float] = (0.0, 0.0)
 
     def interval(self, scores: npt.ArrayLike) -> Found:
         """Return how many defects the checks should find, with the central 90 % interval.
@@ -113,7 +105,7 @@ class PromiseSpread:
         >>> PromiseSpread((-1.0, 0.0), (0.5, 0.5)).risks([0.5, 0.1]).round(2)
         array([0.38, 0.07])
         """
-        return np.asarray(self.chance) @ _shifted(_probabilities(scores), np.asarray(self.shift))
+        return np.asarray(self.chance) @ shifted(_probabilities(scores), np.asarray(self.shift))
 
     def pit(self, scores: npt.ArrayLike, found: int, u: float) -> float:
         """Return the randomised probability integral transform of what was found.
@@ -151,56 +143,11 @@ class PromiseSpread:
 
     def _chances(self, score: np.ndarray) -> np.ndarray:
         """P(k defects), shape (n_checked + 1,)."""
-        return np.asarray(self.chance) @ poisson_binomial(_shifted(score, np.asarray(self.shift)))
+        return np.asarray(self.chance) @ poisson_binomial(shifted(score, np.asarray(self.shift)))
 
 
 CHANCE_ALONE = PromiseSpread((0.0,), (1.0,))
 """Right probabilities of units that fail independently of each other."""
-
-
-def promise_spread(result: Backtest, contestant: str, capacity: int, weight: pd.Series | None = None) -> PromiseSpread:
-    """Learn from a backtest how far the probabilities of a night are off together.
-
-    Of each night, the `capacity` highest scores are taken, and of these the units whose outcome is known. Given a
-    night's shift b of the log-odds they are independent, with ``logit P' = logit P + b``; over nights, b is normal
-    with a level and a spread, such that odds are multiplied by ``exp(level)`` on average. Both have priors (level
-    N(0, 0.25), spread half-normal with scale 0.5), which few nights or defects leave as they are. The distribution
-    that is returned is the predictive one, averaged over what is not known of both. It is that of the units which are
-    checked: what the plant did not inspect in the backtest's time tells nothing.
-
-    Parameters
-    ----------
-    result : Backtest
-    contestant : str
-        Whose scores the lists will have.
-    capacity : int
-        Units that a list holds.
-    weight : Series of float, indexed by unit_id, optional
-        How many units each inspected unit stands for, where the contestant was fitted with it. A night's units
-        together count as many as they are worth, ``(sum of w)^2 / sum of w^2`` (Kish 1965).
-
-    Returns
-    -------
-    PromiseSpread
-        That of the priors alone if no outcome of a listed unit is known.
-    """
-    rows = _listed(result, contestant, capacity)
-    own = np.ones(len(rows)) if weight is None else weight.reindex(rows["unit_id"]).fillna(1.0).to_numpy()
-    likelihood = _likelihood(rows, own)
-    level, spread, shifts = _distributions()
-    posterior = norm.logpdf(level, scale=_LEVEL_PRIOR) + norm.logpdf(spread, scale=_SPREAD_PRIOR)
-    posterior = posterior + np.log(likelihood @ shifts.T + _SURE**2).sum(axis=0)
-    posterior = np.exp(posterior - posterior.max())
-    chance = posterior / posterior.sum() @ shifts
-    kept = chance > _SURE
-    return PromiseSpread(
-        tuple(_SHIFTS[kept].round(6).tolist()),
-        tuple((chance[kept] / chance[kept].sum()).round(9).tolist()),
-        nights=rows["night"].nunique(),
-        checked=len(rows),
-        found=int(rows["outcome"].sum()),
-        expected=float(rows["score"].sum()),
-    )
 
 
 def poisson_binomial(probabilities: np.ndarray) -> np.ndarray:
@@ -256,36 +203,20 @@ def _probabilities(scores: npt.ArrayLike) -> np.ndarray:
     return score
 
 
-def _shifted(score: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Scores at each shift of their log-odds, shape (n_shifts, n_units)."""
-    shifted = expit(logit(score) + shift[:, None])  # 0 and 1 are sure, and stay so
-    shifted[shift == 0.0] = score  # to the bit
-    return shifted
+def shifted(score: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Return scores at each shift of their log-odds.
 
+    Parameters
+    ----------
+    score : ndarray of float, shape (n_units,)
+        Probabilities.
+    shift : ndarray of float, shape (n_shifts,)
+        Of the log-odds.
 
-def _listed(result: Backtest, contestant: str, capacity: int) -> pd.DataFrame:
-    """Units of known outcome on the lists that each night would have had."""
-    rows = result.predictions
-    rows = rows[rows["contestant"] == contestant].sort_values(["score", "unit_id"], ascending=[False, True])
-    rows = rows[rows.groupby("night").cumcount() < capacity]
-    return rows[rows["outcome"].notna()].sort_values(["night", "unit_id"], ignore_index=True)
-
-
-def _likelihood(rows: pd.DataFrame, weight: np.ndarray) -> np.ndarray:
-    """Likelihood of each night's outcomes at each of `_SHIFTS`, the greatest being 1; shape (n_nights, n_shifts)."""
-    score = rows["score"].to_numpy().clip(_SURE, 1 - _SURE)
-    chance = _shifted(score, _SHIFTS)
-    log = np.log(np.where(rows["outcome"].to_numpy() == 1.0, chance, 1 - chance))
-    units = pd.DataFrame({"night": rows["night"], "w": weight, "squared": weight**2}).groupby("night")
-    worth = weight * (units["w"].transform("sum") / units["squared"].transform("sum")).to_numpy()
-    by_night = pd.DataFrame((log * worth).T).groupby(rows["night"].to_numpy()).sum().to_numpy()
-    return np.exp(by_night - by_night.max(axis=1, keepdims=True))
-
-
-def _distributions() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Levels, spreads, shape (n,), and the chance of each of `_SHIFTS` by them, shape (n, n_shifts)."""
-    level, spread = (grid.ravel() for grid in np.meshgrid(_LEVELS, _SPREADS))
-    between = (_SHIFTS[1:] + _SHIFTS[:-1]) / 2
-    middle = level - spread**2 / 2  # so that odds are multiplied by exp(level) on average
-    up_to = norm.cdf(between, loc=middle[:, None], scale=np.maximum(spread, _SURE)[:, None])
-    return level, spread, np.diff(up_to, prepend=0.0, append=1.0)
+    Returns
+    -------
+    ndarray of float, shape (n_shifts, n_units)
+    """
+    at_each = expit(logit(score) + shift[:, None])  # 0 and 1 are sure, and stay so
+    at_each[shift == 0.0] = score  # to the bit
+    return at_each

@@ -15,9 +15,10 @@ from qma_predict.learn.backtest import Backtest, backtest
 from qma_predict.learn.baselines import BASELINES, make_baseline
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.label_quality import LabelQuality, label_quality
+from qma_predict.learn.night_shifts import promise_spread
 from qma_predict.learn.over_all import over_all_units
 from qma_predict.learn.practice import Practice, compare_with_practice, reasons
-from qma_predict.learn.promise import CHANCE_ALONE, PromiseSpread, promise_spread
+from qma_predict.learn.promise import CHANCE_ALONE, PromiseSpread
 from qma_predict.learn.recipes import make_recipe
 from qma_predict.learn.risk_model import RiskModel
 from qma_predict.learn.sentinel import find_leaks

@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from qma_predict.errors import ModelError, PublicationError
 from qma_predict.learn.base_rate import log_odds
-from qma_predict.learn.promise import CHANCE_ALONE
+from qma_predict.learn.promise import CHANCE_ALONE, PromiseSpread
 from qma_predict.learn.trust import NO_RANGES
 from qma_predict.publish.models.model import Model
 
@@ -66,6 +66,8 @@ class Reaction:
         Why the model cannot be used tonight, so that the rule makes the list; empty if it can.
     instead : str
         Why an earlier champion makes the list; empty if the champion does.
+    spread : PromiseSpread, optional
+        How far the probabilities of a night are off together, by the model's own lists; None if the model's stands.
     left_out : tuple of str
         Which of these lists are damaged, so that nothing is known of them, and what to do.
     """
@@ -76,6 +78,7 @@ class Reaction:
     rule: str = ""
     invalid: str = ""
     instead: str = ""
+    spread: PromiseSpread | None = None
     left_out: tuple[str, ...] = ()
 
     @property
@@ -122,6 +125,8 @@ def acting(reaction: Reaction, model: Model, scorers: Scorers) -> tuple[Model, P
     predict = _there(scorers.model, model, "model")
     if reaction.ranking:
         model = replace(model, ranking=model.ranking or reaction.ranking, ranges=NO_RANGES, spread=CHANCE_ALONE)
+    elif reaction.spread is not None:
+        model = replace(model, spread=reaction.spread)
     if not reaction.moved:
         return model, predict
     return model, lambda X: expit(log_odds(predict(X)) + reaction.moved)

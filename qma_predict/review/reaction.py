@@ -1,10 +1,10 @@
 """What is to be done tonight because of what became of earlier lists.
 
-In this order: if more or fewer defects came than the model promised, the level of its probabilities is moved. If its
-promises are still broken beyond chance after that, its scores are a ranking until a newer version takes over. Only a
-model that was shown to be worse than the simple rule gives its place to it; it goes on being scored unseen, and comes
-back when it is shown to be better on the nights since. All of it follows from published lists and labels, so that a
-replayed night answers alike.
+What is promised follows what the model's own lists found. Beyond that, in this order: if clearly more or fewer defects
+came than the model's probabilities say, their level is moved. If promises are still broken beyond chance after that,
+its scores are a ranking until a newer version takes over. Only a model that was shown to be worse than the simple rule
+gives its place to it; it goes on being scored unseen, and comes back when it is shown to be better on the nights since.
+All of it follows from published lists and labels, so that a replayed night answers alike.
 """
 
 from dataclasses import replace
@@ -14,11 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from qma_predict.data.lake import History
 from qma_predict.learn.backtest import judge
-from qma_predict.learn.base_rate import BaseRateShift, base_rate_shift
+from qma_predict.learn.base_rate import BaseRateShift, base_rate_shift, log_odds
 from qma_predict.learn.labels import labels
+from qma_predict.learn.night_shifts import promise_since
+from qma_predict.learn.promise import PromiseSpread
 from qma_predict.learn.verdict import Verdict, verdict
 from qma_predict.learn.weights import inspection_weights
 from qma_predict.line import Line
@@ -63,7 +66,9 @@ def reaction(lists: EarlierLists, history: History, line: Line, model: Model, pr
     shift = level(judged if model.weighted else judged.assign(weight=1.0))
     own = {day: one.said for day, one in known.items() if one.model == this}
     ranking = _ranking(own, promises, moves=shift is not None)
-    return Reaction(shift.log_odds if shift else 0.0, _moved_words(shift), ranking, rule, left_out=left_out)
+    moved = shift.log_odds if shift else 0.0
+    spread = _spread(model, judged, moved)
+    return Reaction(moved, _moved_words(shift), ranking, rule, spread=spread, left_out=left_out)
 
 
 def level(units: pd.DataFrame) -> BaseRateShift | None:
@@ -88,6 +93,15 @@ def level(units: pd.DataFrame) -> BaseRateShift | None:
     return shift if significant else None
 
 
+def _spread(model: Model, units: pd.DataFrame, moved: float) -> PromiseSpread | None:
+    """What the model's lists taught of its promises, by the scores that they would have had at tonight's level."""
+    listed = units[units["listed"]].sort_values(["night", "unit_id"])
+    scores = expit(log_odds(listed["model"].to_numpy()) + moved) if moved else listed["model"]
+    weight = listed["weight"] if model.weighted else 1.0
+    since = promise_since(model.spread, listed.assign(score=scores, outcome=listed["label"], weight=weight))
+    return None if since is model.spread else since
+
+
 class _List(NamedTuple):
     """An earlier list: where it is, how it reacted, and its model."""
 
@@ -108,7 +122,7 @@ def _units(lists: dict[date, _List], history: History, line: Line) -> pd.DataFra
     """Units on their first night with a mature label, its weight, and what model and rule said of them."""
     nights = []
     for day, one in lists.items():
-        rows = on_first_night(one.path, day, "cutoff").merge(read_shadow(one.path), on="unit_id")
+        rows = on_first_night(one.path, day, "cutoff", "listed").merge(read_shadow(one.path), on="unit_id")
         nights.append(rows.assign(by=one.model))
     units = pd.concat(nights, ignore_index=True).drop_duplicates("unit_id")
     mature = units["cutoff"] + pd.Timedelta(line.gate.maturity) <= history.as_of

@@ -6,7 +6,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from qma_predict.data.simulate import Plant, simulate
 from qma_predict.learn.backtest import Backtest
-from qma_predict.learn.promise import promise_spread
+from qma_predict.learn.night_shifts import promise_spread
 
 CAPACITY = 20
 DAYS, FIRST, BLOCK, JUDGED = 112, 28, 14, 40

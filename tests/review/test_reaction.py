@@ -8,6 +8,7 @@ import pytest
 from published_lists import put_list
 
 from qma_predict.errors import ModelError
+from qma_predict.learn.promise import PromiseSpread
 from qma_predict.publish.models.model import Model
 from qma_predict.publish.reaction import NOTHING, Reaction, Scorers, acting, read_shadow, shadow_bytes
 from qma_predict.review.earlier import lists_before
@@ -89,6 +90,20 @@ def test_risks_are_moved_to_the_level_that_came(nights):
     assert found.why_moved.startswith("The defect rate has moved: 72 defects where 24.0 were expected")
     assert (found.ranking, found.rule) == ("", "")
     assert found.reasons == (found.why_moved,)
+
+
+def test_what_is_promised_follows_what_the_own_lists_found(nights):
+    # the backtest said: as promised, give or take; ten uneven nights found nearly twice as much
+    spread = PromiseSpread((-0.5, 0.0, 0.5), (0.25, 0.5, 0.25), level=(0.0, 0.3), between=(0.2, 0.1))
+    found = nights([8, 0, 6, 1, 4, 0, 7, 1, 6, 2], model=even(0.1), now=model_of(spread=spread))
+    assert (found.moved, found.ranking, found.rule) == (0.0, "", "")
+    assert (found.spread.nights, found.spread.checked, found.spread.found) == (10, 200, 35)
+    assert 0.2 < found.spread.level[0] < 0.7  # log(35 / 20) is 0.56
+    scores = [0.1] * 20
+    assert found.spread.interval(scores).expected > 1.2 * spread.interval(scores).expected
+    listed, _ = acting(found, model_of(spread=spread), Scorers(even(0.1)))
+    assert listed.spread == found.spread
+    assert nights([8, 0] * 5, model=even(0.1), version="2", now=model_of(spread=spread)).spread is None
 
 
 def test_too_few_nights_move_nothing(nights):
