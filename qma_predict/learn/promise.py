@@ -6,7 +6,7 @@ night are taken to be off by one shift, which is drawn anew each night. How it i
 are over: `qma_predict.learn.night_shifts`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -106,6 +106,18 @@ class PromiseSpread:
         array([0.38, 0.07])
         """
         return np.asarray(self.chance) @ shifted(_probabilities(scores), np.asarray(self.shift))
+
+    def without_level(self) -> "PromiseSpread":
+        """Return that of scores which were moved to the level that came: what is left of it is 0 on average.
+
+        Examples
+        --------
+        >>> PromiseSpread((-1.0, 0.0), (0.5, 0.5), level=(-0.5, 0.2)).without_level()
+        PromiseSpread(shift=(-0.5, 0.5), chance=(0.5, 0.5), nights=0, checked=0, found=0, expected=0.0, \
+level=(0.0, 0.2), between=(0.0, 0.0))
+        """
+        mean, sd = self.level
+        return replace(self, shift=tuple(round(one - mean, 6) for one in self.shift), level=(0.0, sd))
 
     def pit(self, scores: npt.ArrayLike, found: int, u: float) -> float:
         """Return the randomised probability integral transform of what was found.

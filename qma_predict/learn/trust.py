@@ -100,6 +100,22 @@ class RiskRanges:
         )
         return np.minimum(low, scores), np.maximum(high, scores)
 
+    def moved(self, by: float) -> "RiskRanges":
+        """Return the ranges of scores whose log odds were all moved.
+
+        Parameters
+        ----------
+        by : float
+            What was added to the log odds of each score.
+
+        Examples
+        --------
+        >>> low, high = RiskRanges((0.2,), (0.1,), (0.5,)).moved(float(np.log(4))).at(np.array([0.5]))
+        >>> low.round(3), high.round(3)
+        (array([0.308]), array([0.8]))
+        """
+        return RiskRanges(*(tuple(expit(log_odds(ends) + by).tolist()) for ends in (self.score, self.low, self.high)))
+
 
 NO_RANGES = RiskRanges()
 

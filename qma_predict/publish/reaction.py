@@ -129,6 +129,8 @@ def acting(reaction: Reaction, model: Model, scorers: Scorers) -> tuple[Model, P
         model = replace(model, spread=reaction.spread)
     if not reaction.moved:
         return model, predict
+    usual = float(expit(log_odds(model.base_rate) + reaction.moved))
+    model = replace(model, base_rate=usual, ranges=model.ranges.moved(reaction.moved))
     return model, lambda X: expit(log_odds(predict(X)) + reaction.moved)
 
 

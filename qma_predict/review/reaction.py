@@ -94,11 +94,13 @@ def level(units: pd.DataFrame) -> BaseRateShift | None:
 
 
 def _spread(model: Model, units: pd.DataFrame, moved: float) -> PromiseSpread | None:
-    """What the model's lists taught of its promises, by the scores that they would have had at tonight's level."""
+    """What the model's lists taught of its promises, by scores at tonight's level; None if the backtest's stands."""
     listed = units[units["listed"]].sort_values(["night", "unit_id"])
-    scores = expit(log_odds(listed["model"].to_numpy()) + moved) if moved else listed["model"]
+    before, scores = model.spread, listed["model"]
+    if moved:
+        before, scores = before.without_level(), expit(log_odds(scores) + moved)
     weight = listed["weight"] if model.weighted else 1.0
-    since = promise_since(model.spread, listed.assign(score=scores, outcome=listed["label"], weight=weight))
+    since = promise_since(before, listed.assign(score=scores, outcome=listed["label"], weight=weight))
     return None if since is model.spread else since
 
 

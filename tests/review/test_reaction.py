@@ -1,4 +1,5 @@
 import tempfile
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -6,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from published_lists import put_list
+from scipy.special import expit, logit
 
 from qma_predict.errors import ModelError
 from qma_predict.learn.promise import PromiseSpread
+from qma_predict.learn.trust import RiskRanges
 from qma_predict.publish.models.model import Model
 from qma_predict.publish.reaction import NOTHING, Reaction, Scorers, acting, read_shadow, shadow_bytes
 from qma_predict.review.earlier import lists_before
@@ -196,7 +199,23 @@ def test_a_newer_version_is_not_judged_by_the_nights_of_one_that_fell(nights):
 def test_the_model_makes_the_list_at_the_level_that_it_was_moved_to():
     model, predict = acting(Reaction(moved=np.log(2.0)), model_of(), Scorers(even(0.5)))
     assert predict([1.0]) == pytest.approx([2 / 3])
-    assert model == model_of()
+    # twice the odds: 1 in 10 defects becomes 2 in 11, and so do the ends of a risk's range
+    assert model == replace(model_of(), base_rate=pytest.approx(2 / 11))
+    ranges = RiskRanges((0.5,), (0.25,), (0.75,))
+    told, _ = acting(Reaction(moved=np.log(2.0)), model_of(ranges=ranges), Scorers(even(0.5)))
+    assert np.concatenate(told.ranges.at([2 / 3])) == pytest.approx([0.4, 6 / 7])
+
+
+def test_a_level_that_the_backtest_taught_and_the_lists_confirm_counts_once(nights):
+    # all probabilities are twice too high, as the backtest said: the level is moved, and less than that is promised
+    spread = PromiseSpread((-0.8,), (1.0,), level=(-0.8, 0.2), between=(0.1, 0.1))
+    found = nights([2] * 30, model=even(0.2), now=model_of(spread=spread))
+    assert found.moved == pytest.approx(np.log(1 / 9) - np.log(1 / 4), abs=0.1)
+    model, predict = acting(found, model_of(spread=spread), Scorers(even(0.2)))
+    assert model.spread.interval(predict([1.0] * 20)).expected == pytest.approx(2.0, abs=0.2)
+    # right after the move nothing is known yet of lists of this level
+    first = spread.without_level()
+    assert first.interval(expit(logit([0.2] * 20) - 0.8)).expected == spread.interval([0.2] * 20).expected
 
 
 def test_the_rule_that_stands_in_promises_nothing():
