@@ -51,7 +51,7 @@ def look(line: str, home: str, business_date: date) -> Path:
     definition, place = load_line(line), open_home(home)
     history = Lake(place.lake(definition.name)).at(definition.as_of(business_date))
     model = _model(place, definition, business_date)
-    reference = kept_models.load_reference(place, model)
+    reference = kept_models.load_reference(place, model, definition.learning.trust)
     seen = monitor(history, definition, place.published(definition.name), model, reference, business_date)
     page = render(seen)
     folder = place.folder / "monitoring" / definition.name

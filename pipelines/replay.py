@@ -187,11 +187,14 @@ def _as_it_was(replay: _Replay, day: date) -> _Had | None:
     facts = bundle.read(replay.real, day)["facts"]
     try:
         history = replay.at(replay.line.as_of(day), facts["lake_versions"])
-        champion = load_model(replay.home, _model_of(replay, facts))
+        champion = load_model(replay.home, _model_of(replay, facts), replay.line.learning.trust)
     except (LakeError, ModelError) as error:
         log.warning("cannot be made again as it was: %s", error)
         return None
     said = facts.get("reaction", {"invalid": "", "instead": ""})
+    if champion.invalid and not said["invalid"]:
+        log.warning("cannot be made again as it was: %s", champion.invalid)
+        return None
     predict = None if said["invalid"] else champion.predict
     champion = replace(
         champion,
@@ -218,7 +221,7 @@ def _challenger(replay: _Replay, day: date, facts: Mapping[str, Any]) -> tuple[M
     try:
         known = champion_log.entries(replay.home, replay.line.name)
         model = champion_log.shadow(replay.home, replay.line.name, known, facts["provenance"]["champion_log"])
-        return None if model is None else (model, kept_models.load(replay.home, model))
+        return None if model is None else (model, kept_models.load(replay.home, model, replay.line.learning.trust))
     except ModelError as error:
         log.warning("no shadow list: %s", error)
         return None
@@ -264,7 +267,8 @@ def _keep(place: Home, dataset: Dataset, training: Training) -> Model:
     """Keep the winner of a training without MLflow, whose numbers of runs are never the same."""
     model = described(dataset, training, (training.practice.sentence, training.shuffled.sentence))
     baseline, reference = training.models[model.baseline], make_reference(dataset, training)
-    return kept_models.keep(place, model, training.models[training.winner], baseline, reference, "")
+    winner, trust = training.models[training.winner], dataset.line.learning.trust
+    return kept_models.keep(place, model, winner, baseline, reference, "", trust=trust)
 
 
 def _ladder(replay: _Replay, line: Line, at: datetime) -> Mapping[str, RiskModel]:

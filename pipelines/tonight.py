@@ -1,7 +1,7 @@
 """Who makes the list of a night, and the list, before anything is published."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -85,7 +85,8 @@ def load_champion(home: Home, line: Line, moment: datetime, *, retrospective: bo
     problems: list[str] = []
     for entry in _reigned(known, then or champion_log.reigning(known)):
         try:
-            loaded = replace(load_model(home, champion_log.model_of(home, line.name, entry)), log=tuple(known))
+            model = champion_log.model_of(home, line.name, entry)
+            loaded = replace(load_model(home, model, line.learning.trust), log=tuple(known))
         except ModelError as error:
             log.error("%s", error)
             problems.append(str(error))
@@ -102,26 +103,49 @@ def load_champion(home: Home, line: Line, moment: datetime, *, retrospective: bo
     return load_model(home, champion_log.champion(home, line.name))  # says why there is none
 
 
-def load_model(home: Home, model: Model) -> Champion:
-    """Load a kept model; if its own file is damaged, its simple rule stands in.
+def load_model(home: Home, model: Model, trust: Collection[str] = ()) -> Champion:
+    """Load a kept model; if its own file is damaged, or holds what is not trusted now, its simple rule stands in.
+
+    Parameters
+    ----------
+    home : Home
+    model : Model
+    trust : collection of str
+        Classes other than ours that it may hold: `learning.trust` of the line.
 
     Raises
     ------
     ModelError
         If neither it nor its rule, or not its reference, is what was kept.
     """
-    reference = kept_models.load_reference(home, model)
+    reference = kept_models.load_reference(home, model, trust)
     try:
-        predict = kept_models.load(home, model)
+        predict = _tried(kept_models.load(home, model, trust), model, reference, trust)
     except ModelError as error:
         log.error("%s", error)
         invalid = f"the model cannot be used tonight: {error}"
-        return Champion(model, None, kept_models.load_baseline(home, model), reference, invalid=invalid)
+        if trust:  # refits are of the same classes
+            reference = replace(reference, refits=())
+        return Champion(model, None, kept_models.load_baseline(home, model, trust), reference, invalid=invalid)
     try:
-        return Champion(model, predict, kept_models.load_baseline(home, model), reference)
+        return Champion(model, predict, kept_models.load_baseline(home, model, trust), reference)
     except ModelError as error:  # it could only stand in
         log.error("%s", error)
         return Champion(model, predict, None, reference)
+
+
+def _tried(predict: Predict, model: Model, reference: Reference, trust: Collection[str]) -> Predict:
+    """The same, if it scores a unit: classes of the plant's own may have changed since it was kept."""
+    if not trust or reference.siblings.empty:
+        return predict
+    try:
+        predict(reference.siblings.head(1))
+    except Exception as error:  # whatever a class of the plant's raises
+        raise ModelError(
+            f"model {model.line} v{model.version} scores no unit: {error!r}. Has one of {', '.join(trust)} changed "
+            f"since it was kept? Undo that, or train again: qma train {model.line}"
+        ) from error
+    return predict
 
 
 def provenance(line: Line, history: History, champion: Champion, *, retrospective: bool = False) -> Provenance:
@@ -177,7 +201,7 @@ def _challenger(home: Home, line: Line, known: list[Entry]) -> tuple[Model, Pred
     """A challenger that did not win or is not approved yet; that it cannot be loaded is no matter of the night."""
     try:
         model = champion_log.shadow(home, line.name, known)
-        return None if model is None else (model, kept_models.load(home, model))
+        return None if model is None else (model, kept_models.load(home, model, line.learning.trust))
     except ModelError as error:
         log.warning("no shadow list: %s", error)
         return None

@@ -90,7 +90,7 @@ def decide(
     """
     line = dataset.line
     trusted.check_recipe(dataset)
-    trained, used = _Trained(dataset, train(dataset)), _in_use(home, line.name)
+    trained, used = _Trained(dataset, train(dataset)), _in_use(home, line)
     finding, deciding = trained.training.verdict, _Deciding(home, line, used, now, keep)
     if used.model is None:
         why = f"the champion v{used.version} cannot be read" if used.version else "there was no champion"
@@ -117,6 +117,7 @@ def decide(
 def _by_recipe_of(model: Model, trained: _Trained) -> _Trained:
     """The champion's recipe on the same history, judged on the same blocks."""
     dataset = make_dataset(trained.dataset.history, line_of(trained.dataset.line, model))
+    trusted.check_recipe(dataset)
     return _Trained(dataset, train(dataset))
 
 
@@ -171,21 +172,22 @@ class _Deciding:
             if model.learning == before.learning and model.contestant == before.contestant:
                 return f"it knows nothing newer than the champion, {known}"
         try:
-            return faults(trained.dataset, trained.training, kept_models.load(self.home, model))
+            predict = kept_models.load(self.home, model, self.line.learning.trust)
+            return faults(trained.dataset, trained.training, predict)
         except ModelError as error:
             return str(error)
 
 
-def _in_use(home: Home, line: str) -> _InUse:
+def _in_use(home: Home, line: Line) -> _InUse:
     """The champion, as far as it can be read: what is damaged is replaced by a training, not in the way of it."""
-    entry = champion_log.reigning(champion_log.entries(home, line))
+    entry = champion_log.reigning(champion_log.entries(home, line.name))
     if entry is None:
         return _InUse()
     used = _InUse(entry.version)
     try:
-        model = champion_log.model_of(home, line, entry)
+        model = champion_log.model_of(home, line.name, entry)
         used = replace(used, model=model)
-        return replace(used, predict=kept_models.load(home, model))
+        return replace(used, predict=kept_models.load(home, model, line.learning.trust))
     except ModelError as error:
         log.error("%s", error)
         return used

@@ -150,6 +150,11 @@ WRONG = {
         "gait: unknown key. The nearest known key is 'gate'; known are name, title, plant, timezone, route, variables, "
         "units, prediction, gate, candidates, list, learning, schedule, training, costs, messages, sources.",
     ),
+    "trust in a package": (
+        ("[candidates]", '[learning]\ntrust = ["a_plant.Trees", "my_plant.*"]\n[candidates]'),
+        "learning.trust[1]: found 'my_plant.*', expected the full import path of a class such as "
+        '"my_plant.models.SteppedTrees", of each class its own.',
+    ),
     "missing key": (('as_of = "05:00"\n', ""), "list.as_of: missing. It is required."),
     "no capacity": (
         ("capacity = 40\n", ""),

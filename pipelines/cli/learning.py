@@ -64,11 +64,11 @@ def champion(
     With --on, those of the moment at which the list of that business date is made.
     """
     with in_words():
-        from qma_predict.home import open_home
+        from qma_predict.home import find_home
         from qma_predict.line import load_line
         from qma_predict.publish.models import champion_log
 
-        home, definition = open_home(context.obj), load_line(line)
+        home, definition = find_home(context.obj), load_line(line)
         at = definition.as_of(on.date()) if on else None
         model = champion_log.champion(home, definition.name, at)
         known = champion_log.entries(home, definition.name)
@@ -90,13 +90,14 @@ def approve(
 ) -> None:
     """Make a model champion that awaits approval; the name and the reason are kept."""
     with in_words():
-        from qma_predict.home import open_home
+        from qma_predict.home import find_home
         from qma_predict.line import load_line
         from qma_predict.publish.models import champion_log, registry
 
-        home, name = open_home(context.obj), load_line(line).name
+        home, definition = find_home(context.obj), load_line(line)
+        name, trust = definition.name, definition.learning.trust
         now = datetime.now(UTC)
-        entry = champion_log.approve(home, name, version.removeprefix("v"), by=by, why=why, now=now)
+        entry = champion_log.approve(home, name, version.removeprefix("v"), by=by, why=why, now=now, trust=trust)
         registry.follow(home, champion_log.model_of(home, name, entry))
         typer.echo(champion_log.in_words(entry))
 
@@ -114,13 +115,15 @@ def rollback(
     The next training may promote a newer model again: change line.toml first if its recipe is at fault.
     """
     with in_words():
-        from qma_predict.home import open_home
+        from qma_predict.home import find_home
         from qma_predict.line import load_line
         from qma_predict.publish.models import champion_log, registry
 
-        home, name = open_home(context.obj), load_line(line).name
+        home, definition = find_home(context.obj), load_line(line)
+        name, trust = definition.name, definition.learning.trust
         version = to.removeprefix("v") if to else None
-        entry = champion_log.rollback(home, name, by=by, why=why, now=datetime.now(UTC), version=version)
+        now = datetime.now(UTC)
+        entry = champion_log.rollback(home, name, by=by, why=why, now=now, version=version, trust=trust)
         registry.follow(home, champion_log.model_of(home, name, entry))
         typer.echo(champion_log.in_words(entry))
 
@@ -136,11 +139,11 @@ def card(
     With --write it is also copied beside line.toml as card.md, for a person to commit.
     """
     with in_words():
-        from qma_predict.home import open_home
+        from qma_predict.home import find_home
         from qma_predict.line import load_line
         from qma_predict.publish.models import champion_log, kept_cards
 
-        home, definition = open_home(context.obj), load_line(line)
+        home, definition = find_home(context.obj), load_line(line)
         model = champion_log.champion(home, definition.name)
         text = kept_cards.read(home, model.line, model.version)
         typer.echo(text, nl=False)

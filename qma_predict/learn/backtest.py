@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, clone
 
 from qma_predict.errors import NotEnoughData
 from qma_predict.learn.block_metrics import measure
+from qma_predict.learn.later import apart, group_codes
 from qma_predict.learn.splits import RollingOriginSplit
 from qma_predict.learn.weights import fit_weighted
 from qma_predict.line import Costs
@@ -53,12 +54,13 @@ class Backtest:
 
 
 class _Fold(NamedTuple):
-    """A block: its facts, positions, labels and weights of its training rows, and the candidates that are judged."""
+    """A block: its facts, positions, labels, weights and groups of its training rows, and the judged candidates."""
 
     facts: dict
     train: np.ndarray
     labels: np.ndarray
     weight: np.ndarray | None
+    groups: np.ndarray | None
     judged: pd.DataFrame
 
 
@@ -74,6 +76,7 @@ def backtest(
     capacity: int,
     costs: Costs = _NO_COSTS,
     weight: pd.Series | None = None,
+    groups: pd.Series | None = None,
     n_jobs: int | None = None,
 ) -> Backtest:
     """Train and measure every contestant on successive blocks, each with only what was known before it.
@@ -109,6 +112,9 @@ def backtest(
     weight : pandas.Series of float, optional
         How many units each stands for (`inspection_weights`): contestants whose `fit` takes ``sample_weight`` learn
         with it. The table stays over the inspected units; see `qma_predict.learn.over_all`.
+    groups : pandas.Series, optional
+        What belongs together, say the parts of one shot, missing where nothing does: units of which others are in the
+        block are not learnt from before it. Contestants whose `fit` takes ``groups`` are given them.
     n_jobs : int, optional
         Fits at a time, of all blocks and contestants, as joblib has it: None is 1 unless a `joblib.parallel_config`
         says otherwise, on any backend that is registered. The result is the same bit for bit. Other processes do
@@ -126,11 +132,14 @@ def backtest(
         A unit_id is twice in `X`, or a cutoff is missing.
     """
     units = _in_time_order(X, cutoff, outcome, night)
+    together = None if groups is None else group_codes(groups.reindex(units.index))
     placed = units["cutoff"], units["outcome"]
     folds: list[_Fold] = []
     for origin, (train, test) in zip(splitter.origins(*placed), splitter.split(X, *placed[::-1]), strict=True):
+        train = apart(train, test, together)
         labels = labels_at(origin).reindex(units.index[train]).astype(float).to_numpy()
         train, labels = train[~np.isnan(labels)], labels[~np.isnan(labels)]
+        shared = None if together is None else together[train]
         learnt = None if weight is None else weight.loc[units.index[train]].to_numpy()
         judged = units.iloc[test][units["night"].iloc[test].notna().to_numpy()]
         facts = {
@@ -143,7 +152,7 @@ def backtest(
             "units": int(judged["outcome"].count()),
             "defects": int(judged["outcome"].sum()),
         }
-        folds.append(_Fold(facts, train, labels, learnt, judged))
+        folds.append(_Fold(facts, train, labels, learnt, shared, judged))
     with_these = partial(measure, capacity=capacity, costs=costs)
     done = Parallel(n_jobs=n_jobs)(
         delayed(_take_part)(name, estimator, fold, X.loc[units.index[fold.train]], X.loc[fold.judged.index], with_these)
@@ -257,7 +266,7 @@ def _take_part(
 ) -> tuple[list[dict], pd.DataFrame | None]:
     """What the table and the predictions say of a contestant in a block."""
     started = time.perf_counter()
-    score, reason = _scores(estimator, train_X, fold.labels, fold.weight, judged_X)
+    score, reason = _scores(estimator, train_X, fold, judged_X)
     measured = [fold.facts | {"contestant": name} | row for row in measured_by(fold.judged, score, reason, fold.facts)]
     facts, first = fold.facts, measured[0]
     logger.info(
@@ -269,19 +278,15 @@ def _take_part(
 
 
 def _scores(
-    estimator: BaseEstimator,
-    train_X: pd.DataFrame,
-    labels: np.ndarray,
-    weight: np.ndarray | None,
-    judged_X: pd.DataFrame,
+    estimator: BaseEstimator, train_X: pd.DataFrame, fold: _Fold, judged_X: pd.DataFrame
 ) -> tuple[np.ndarray | None, str | None]:
-    defects = int(labels.sum())
+    labels, defects = fold.labels, int(fold.labels.sum())
     if defects in (0, len(labels)):
         return None, f"{defects} defects and {len(labels) - defects} good units to learn from"
     if judged_X.empty:
         return None, "no candidates in the block"
     try:
-        model = fit_weighted(clone(estimator), train_X, labels.astype(int), weight)
+        model = fit_weighted(clone(estimator), train_X, labels.astype(int), fold.weight, fold.groups)
     except NotEnoughData as error:
         return None, str(error)
     return model.predict_proba(judged_X)[:, 1], None

@@ -4,9 +4,11 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import pandas as pd
 
 from qma_predict.data.lake import History
+from qma_predict.features.groups import groups
 from qma_predict.features.points import prediction_points
 from qma_predict.features.table import feature_table
 from qma_predict.features.units import feature_units
@@ -33,6 +35,9 @@ class Dataset:
         labels: what is needed to make the same dataset again, and to see that it is the same.
     units : dict of str to str
         Unit of measure of every feature; empty where it has none or none is known.
+    groups : Series of str, shape (n_points,), indexed by unit_id, optional
+        What each unit shares with others that it must not be parted from (`learning.group`), missing where that is not
+        known; None if the line names nothing of that kind.
     """
 
     history: History
@@ -42,6 +47,17 @@ class Dataset:
     y: pd.Series
     identity: dict[str, object]
     units: dict[str, str]
+    groups: pd.Series | None = None
+
+    def groups_of(self, units: pd.Index) -> np.ndarray | None:
+        """Groups of some units, missing where they have none; None if the line names no group."""
+        return None if self.groups is None else self.groups.reindex(units).to_numpy(dtype=object)
+
+    def apart(self, units: pd.Index, judged: pd.Index) -> pd.Index:
+        """Units to learn from whose group is not that of a judged one."""
+        if self.groups is None:
+            return units
+        return units[~self.groups.reindex(units).isin(self.groups.reindex(judged).dropna()).to_numpy()]
 
     def labels_at(self, moment: datetime) -> pd.Series:
         """Labels as known at an earlier moment.
@@ -57,11 +73,17 @@ class Dataset:
 
 
 def make_dataset(history: History, line: Line) -> Dataset:
-    """Dataset of a line as known at the history's `as_of`."""
+    """Dataset of a line as known at the history's `as_of`.
+
+    Raises
+    ------
+    LineError
+        If the line names a family that there is not, or a group that is known of no unit.
+    """
     points = prediction_points(history, line)
     X = feature_table(history, points, line)
     states = label_states(history, points, line)
-    y = values_of(states)
+    y, together = values_of(states), groups(history, points, line)
     identity = {
         "line": line.name,
         "line_digest": line.digest,
@@ -73,11 +95,15 @@ def make_dataset(history: History, line: Line) -> Dataset:
         "labelled": int(y.notna().sum()),
         "defects": int(y.sum()),
         "states": {state: int((states == state).sum()) for state in STATES},
-        "digest": _digest(X, y),
+        "digest": _digest(X, y, together),
     }
-    return Dataset(history, line, points.set_index("unit_id"), X, y, identity, feature_units(history, line, X))
+    if together is not None:
+        identity |= {"group": line.learning.group, "groups": int(together.nunique())}
+    units = feature_units(history, line, X)
+    return Dataset(history, line, points.set_index("unit_id"), X, y, identity, units, together)
 
 
-def _digest(X: pd.DataFrame, y: pd.Series) -> str:
-    rows = pd.DataFrame({"X": pd.util.hash_pandas_object(X), "y": pd.util.hash_pandas_object(y)})
+def _digest(X: pd.DataFrame, y: pd.Series, together: pd.Series | None) -> str:
+    parts = {"X": X, "y": y} | ({} if together is None else {"groups": together})
+    rows = pd.DataFrame({name: pd.util.hash_pandas_object(part) for name, part in parts.items()})
     return hashlib.sha256(rows.to_numpy().tobytes() + "\0".join(X.columns).encode()).hexdigest()[:32]

@@ -35,16 +35,15 @@ def later_blocks(labels: np.ndarray, groups: object = None) -> list[tuple[np.nda
     >>> [(len(train), block.tolist()) for train, block in later_blocks(np.array([0, 1] * 6))]
     [(10, [10, 11])]
     """
-    code = None if groups is None else _codes(groups)
+    code = group_codes(groups)
     if code is not None and len(code) != len(labels):
         raise ValueError(f"groups: found {len(code)} for {len(labels)} rows")
     blocks: list[tuple[np.ndarray, np.ndarray]] = []
     found = np.zeros(2)
     for start, end in _BLOCKS:
         first, last = round(start * len(labels)), round(end * len(labels))
-        train, block = np.arange(first), np.arange(first, last)
-        if code is not None:
-            train = train[~np.isin(code[train], code[block])]
+        block = np.arange(first, last)
+        train = apart(np.arange(first), block, code)
         if np.bincount(labels[train], minlength=2).min() < _MIN_TO_LEARN or not len(block):
             break
         blocks.insert(0, (train, block))
@@ -54,8 +53,34 @@ def later_blocks(labels: np.ndarray, groups: object = None) -> list[tuple[np.nda
     return blocks
 
 
-def _codes(groups: object) -> np.ndarray:
-    """Return a number for each group, and one for each row whose group is missing: it belongs with no other."""
+def apart(train: np.ndarray, block: np.ndarray, code: np.ndarray | None) -> np.ndarray:
+    """Return the rows to learn from whose group does not go on in the block.
+
+    Parameters
+    ----------
+    train, block : numpy.ndarray of int
+        Positions of rows.
+    code : numpy.ndarray of int, shape (n_rows,), or None
+        The rows' groups, as `group_codes` gives them; by None, each row is a group of its own.
+
+    Examples
+    --------
+    >>> apart(np.arange(4), np.arange(4, 6), np.array([0, 0, 1, 2, 1, 3])).tolist()
+    [0, 1, 3]
+    """
+    return train if code is None else train[~np.isin(code[train], code[block])]
+
+
+def group_codes(groups: object) -> np.ndarray | None:
+    """Return a number for each group, and one for each row whose group is missing: it belongs with no other.
+
+    Examples
+    --------
+    >>> group_codes(["a", None, "a", None]).tolist()
+    [0, 2, 0, 4]
+    """
+    if groups is None:
+        return None
     code, found = pd.factorize(pd.Series(groups))
     return np.where(code < 0, len(found) + np.arange(len(code)), code)
 

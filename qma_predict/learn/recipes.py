@@ -52,7 +52,8 @@ def make_recipe(name: str = "default", *, random_state: int = 0, **parameters: P
         gaps filled and columns scaled; a pipeline prepares its rows itself. Both are calibrated. They are given an
         array of float32 as `PlantColumns` makes it, with texts as indicators or rates: no names, so that a
         `ColumnTransformer` by names cannot be fitted. A model is kept only if it consists of scikit-learn's
-        estimators, LightGBM's or ours, whose files run no code when they are read; a training says so at its begin.
+        estimators, LightGBM's or ours, whose files run no code when they are read, and of classes that `learning.trust`
+        in line.toml names; a training says so at its begin.
 
     Parameters
     ----------

@@ -133,11 +133,11 @@ def _as_known_at(
     estimator = make_baseline(contestant) if contestant in BASELINES else recipe_of(line)
     old = dataset.points[dataset.points["cutoff"] <= moment - line.gate.maturity].reset_index()
     order = old.sort_values(["cutoff", "unit_id"])["unit_id"]
-    y = dataset.labels_at(moment).reindex(order).dropna().astype(int)
+    y = dataset.labels_at(moment).reindex(dataset.apart(pd.Index(order), judged.index)).dropna().astype(int)
     if y.nunique() < 2:
         raise NotEnoughData(f"{int(y.sum())} defects among {len(y)} units were known at {moment:%Y-%m-%d %H:%M} UTC")
     weight = training.labels.weight
     weights = None if weight is None else weight.reindex(y.index).fillna(1.0).to_numpy()
     features = dataset.X.columns.drop(training.left_out)
-    fitted = fit_weighted(clone(estimator), dataset.X.loc[y.index, features], y, weights)
+    fitted = fit_weighted(clone(estimator), dataset.X.loc[y.index, features], y, weights, dataset.groups_of(y.index))
     return fitted.predict_proba(judged[features])[:, 1]

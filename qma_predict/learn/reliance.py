@@ -145,6 +145,7 @@ def _blocks(dataset: Dataset, training: Training) -> list[tuple[pd.Series, pd.Se
     for block, judged in rows.groupby("block"):
         outcome = judged.set_index("unit_id")["outcome"].astype(int)
         before = known[(mature <= origins[block]).to_numpy()]
+        before = before[dataset.apart(before.index, outcome.index)]
         if min((outcome == one).sum() for one in (0, 1)) >= FEW and before.nunique() == 2:
             found.append((before, outcome))
     return found[-BLOCKS:]

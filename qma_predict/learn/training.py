@@ -150,6 +150,7 @@ def train(dataset: Dataset) -> Training:
         capacity=line.list.capacity,
         costs=line.costs,
         weight=quality.weight,
+        groups=dataset.groups,
     )
     judged = verdict(found, recipe)
     practice = compare_with_practice(found, recipe, reasons(dataset), line.learning.practice)
@@ -220,8 +221,10 @@ def leaks_of(dataset: Dataset) -> pd.DataFrame:
 
 
 def fit(estimator: BaseEstimator, dataset: Dataset, weight: pd.Series | None = None) -> BaseEstimator:
-    """Fit an estimator on every unit with a known label, in time order, by their weights if it takes them."""
+    """Fit an estimator on every unit with a known label, in time order, by weights and groups if it takes them."""
     order = dataset.points.reset_index().sort_values(["cutoff", "unit_id"])["unit_id"]
     known = dataset.y.reindex(order).dropna()
     weights = None if weight is None else weight.loc[known.index].to_numpy()
-    return fit_weighted(estimator, dataset.X.loc[known.index], known.astype(int), weights)
+    return fit_weighted(
+        estimator, dataset.X.loc[known.index], known.astype(int), weights, dataset.groups_of(known.index)
+    )

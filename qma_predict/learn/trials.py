@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from qma_predict.errors import NotEnoughData
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.label_quality import label_quality
+from qma_predict.learn.later import apart, group_codes
 from qma_predict.learn.recipes import Parameter
 from qma_predict.learn.reliability import losses
 from qma_predict.learn.splits import RollingOriginSplit
@@ -29,7 +30,8 @@ FOLDS = 4
 class Fold:
     """Rows to learn from with their labels then, and rows to judge; `number` 1 is the oldest.
 
-    `weight` and `stands_for` are how many units each of both stands for, None where all stand for as many.
+    `weight` and `stands_for` are how many units each of both stands for, None where all stand for as many; `groups`
+    are what rows to learn from share, None where the line names nothing of that kind.
     """
 
     number: int
@@ -40,6 +42,7 @@ class Fold:
     outcome: np.ndarray
     night: np.ndarray
     stands_for: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
 
 @dataclass
@@ -71,16 +74,19 @@ def rows_and_folds(dataset: Dataset) -> tuple[pd.DataFrame, list[Fold]]:
     X = X.drop(columns=leaks.loc[~leaks["kept"], "feature"].unique())
     candidate = units["night"].notna().to_numpy()
     night = pd.factorize(units["night"], sort=True)[0]
-    weight = label_quality(dataset).weight
+    weight, together = label_quality(dataset).weight, group_codes(dataset.groups_of(units.index))
     folds = []
     splits = zip(splitter.origins(cutoff), splitter.split(X, groups=cutoff), strict=True)
     for number, (origin, (train, judged)) in enumerate(splits, start=1):
+        train = apart(train, judged, together)
         labels = dataset.labels_at(origin).reindex(units.index[train]).to_numpy(dtype=float)
         train, labels, judged = train[~np.isnan(labels)], labels[~np.isnan(labels)], judged[candidate[judged]]
         if len(np.unique(labels)) == 2 and len(judged):
             ids = units.index[train], units.index[judged]
             learnt, told = (None if weight is None else weight.loc[some].to_numpy() for some in ids)
-            folds.append(Fold(number, train, labels.astype(int), learnt, judged, y[judged], night[judged], told))
+            known = train, labels.astype(int), learnt
+            shared = None if together is None else together[train]
+            folds.append(Fold(number, *known, judged, y[judged], night[judged], told, shared))
     if not folds:
         raise NotEnoughData(
             f"line {line.name}: none of {FOLDS} folds from {cutoff.max() - half} to {cutoff.max()} has candidates, and "
@@ -110,7 +116,7 @@ def _losses(recipe: BaseEstimator, X: pd.DataFrame, fold: Fold) -> tuple[np.ndar
     """
     started = time.perf_counter()
     with threadpool_limits(1), parallel_config("sequential"):
-        model = fit_weighted(clone(recipe), X.iloc[fold.train], fold.labels, fold.weight)
+        model = fit_weighted(clone(recipe), X.iloc[fold.train], fold.labels, fold.weight, fold.groups)
         score = model.predict_proba(X.iloc[fold.judged])[:, 1]
     found = losses(fold.outcome, score)
     if fold.stands_for is not None and has_fit_parameter(recipe, "sample_weight"):

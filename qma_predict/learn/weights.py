@@ -46,11 +46,14 @@ def inspection_weights(history: History, points: pd.DataFrame, line: Line) -> pd
     return weight.reindex(points["unit_id"]).fillna(1.0)
 
 
-def fit_weighted(estimator: BaseEstimator, X: pd.DataFrame, y: object, weight: np.ndarray | None) -> BaseEstimator:
-    """Fit an estimator on rows, with their weights if there are any and it takes them."""
-    if weight is None or not has_fit_parameter(estimator, "sample_weight"):
-        return estimator.fit(X, y)
-    return estimator.fit(X, y, sample_weight=weight)
+def fit_weighted(
+    estimator: BaseEstimator, X: pd.DataFrame, y: object, weight: np.ndarray | None, groups: object = None
+) -> BaseEstimator:
+    """Fit an estimator on rows, with their weights and groups as far as there are any and it takes them."""
+    more = {"sample_weight": weight, "groups": groups}
+    return estimator.fit(
+        X, y, **{name: one for name, one in more.items() if one is not None and has_fit_parameter(estimator, name)}
+    )
 
 
 def stabilised(probability: pd.Series, *, not_inspected: float) -> pd.Series:

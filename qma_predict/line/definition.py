@@ -6,7 +6,7 @@ from itertools import takewhile
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from qma_predict.line.kinds import (
     ColumnNames,
@@ -34,6 +34,17 @@ TableName = Literal["units", "visits", "readings", "tags", "materials", "events"
 
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 """A variable of the environment in a path, URL or query, such as `${QMA_DATA}`."""
+
+
+def _class_path(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", value):
+        raise ValueError(
+            'expected the full import path of a class such as "my_plant.models.SteppedTrees", of each class its own'
+        )
+    return value
+
+
+ClassPath = Annotated[str, AfterValidator(_class_path)]
 
 
 def without_password(url: str) -> str:
@@ -85,6 +96,12 @@ class Learning(Part):
         Settings of families by their name: `[learning.family.recent] window = "14 d"`.
     keep : tuple of str
         Features that stay although they look like a leak.
+    group : str, optional
+        What units share so closely that one tells of another, as issues name it: `order`, or a material and " lot" such
+        as `casting lot`. What is learnt from never has units of a group of which others calibrate or judge it.
+    trust : tuple of str
+        Import paths of classes, other than ours, that stored models may hold: `my_plant.models.SteppedTrees`. To load
+        such a model may run any code of these classes, with values from its file.
     practice : tuple of str
         Values of `reason` of inspections that are the plant's own suspicion, to be compared with.
     parameters : dict
@@ -96,6 +113,8 @@ class Learning(Part):
     families: tuple[Text, ...] = ("product", "route", "readings")
     family: dict[str, dict[str, Any]] = Field(default_factory=dict)
     keep: tuple[Text, ...] = ()
+    group: Text | None = None
+    trust: tuple[ClassPath, ...] = ()
     practice: tuple[Text, ...] = ()
     blocks: Count = Field(default=4, ge=1)
     block: Period = timedelta(days=14)

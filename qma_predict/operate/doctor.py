@@ -12,6 +12,7 @@ from qma_predict.operate.check import Check
 from qma_predict.operate.line_checks import definition_checks
 from qma_predict.operate.machine_checks import machine_checks
 from qma_predict.operate.store_checks import home_checks, line_checks
+from qma_predict.publish.pages.words import counted
 
 
 def doctor(
@@ -39,7 +40,8 @@ def doctor(
         definition = load_line(line, environment)
     except LineError as error:
         return [*found, Check("line", "failed", str(error))]
-    return [*found, *definition_checks(definition), *line_checks(home, definition.name, now)]
+    trust = definition.learning.trust
+    return [*found, *definition_checks(definition), *line_checks(home, definition.name, now, trust)]
 
 
 def failed(checks: Iterable[Check]) -> bool:
@@ -55,9 +57,8 @@ def in_words(checks: Iterable[Check]) -> str:
         lines.append(f"{check.state:<9}{check.name:<20}{check.found}")
         if check.what_to_do:
             lines.append(f"{'':<9}{'':<20}-> {check.what_to_do}")
-    return "\n".join(
-        [*lines, f"{len(states)} checks: {states.count('failed')} failed, {states.count('warning')} warnings"]
-    )
+    warnings = counted(states.count("warning"), "warning")
+    return "\n".join([*lines, f"{len(states)} checks: {states.count('failed')} failed, {warnings}"])
 
 
 def as_json(checks: Iterable[Check]) -> str:

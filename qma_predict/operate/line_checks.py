@@ -7,13 +7,16 @@ from qma_predict.data.sources import pieces
 from qma_predict.errors import SourceError
 from qma_predict.line import Line, Source
 from qma_predict.line.definition import VARIABLE
-from qma_predict.operate.check import Check
+from qma_predict.operate.check import Check, tried
+from qma_predict.publish.models.trusted import check_trust
 
 
 def definition_checks(line: Line) -> Iterator[Check]:
     """Checks of a line that could be loaded: its addresses, and whether its sources can be reached."""
     yield Check("line", "ok", f"{line.file}: understood, {len(line.sources)} sources")
     yield addresses(line)
+    if line.learning.trust:
+        yield tried("trust", lambda: trust(line))
     for source in line.sources:
         yield reach(source)
 
@@ -29,7 +32,14 @@ def addresses(line: Line) -> Check:
         return Check(
             "messages", "warning", "messages.to names no address: nobody is told of a list that is missing", what
         )
-    return Check("messages", "ok", f"{len(line.messages.to)} addresses")
+    known = len(line.messages.to)
+    return Check("messages", "ok", "1 address" if known == 1 else f"{known} addresses")
+
+
+def trust(line: Line) -> Check:
+    """Whether what the line trusts in stored models are classes, where they are defined; their modules are imported."""
+    check_trust(line)
+    return Check("trust", "ok", f"stored models may hold {', '.join(line.learning.trust)}")
 
 
 def reach(source: Source) -> Check:

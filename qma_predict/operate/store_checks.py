@@ -2,11 +2,10 @@
 
 import fcntl
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing
-from datetime import date, datetime, timedelta
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -32,7 +31,7 @@ _RESTORE = "Restore it from a backup (qma restore)."
 def home_checks(home: Home, environment: Mapping[str, str]) -> Iterator[Check]:
     """Checks of the home as a whole."""
     if not (home.folder / MARK).is_file():
-        yield Check("home", "warning", f"{home.folder}: there is no home yet", "The first qma ingest makes it.")
+        yield tried("home", lambda: no_home(home))
         return
     opened = tried("home", lambda: Check("home", "ok", f"{open_home(home.folder).folder}: opens"))
     yield opened
@@ -42,14 +41,22 @@ def home_checks(home: Home, environment: Mapping[str, str]) -> Iterator[Check]:
         yield tried("desk", lambda: desk(home, environment))
 
 
-def line_checks(home: Home, line: str, now: datetime) -> Iterator[Check]:
-    """Checks of what the home keeps of a line."""
+def no_home(home: Home) -> Check:
+    """Whether a home can be made where there is none."""
+    if home.folder.exists() and (not home.folder.is_dir() or any(home.folder.iterdir())):
+        found = f"{home.folder}: is something else than a home (no {MARK})"
+        return Check("home", "failed", found, "Name another folder by --home or QMA_HOME.")
+    return Check("home", "warning", f"{home.folder}: there is no home yet", "The first qma ingest makes it.")
+
+
+def line_checks(home: Home, line: str, now: datetime, trust: Collection[str] = ()) -> Iterator[Check]:
+    """Checks of what the home keeps of a line, which trusts these classes in stored models."""
     if not (home.folder / MARK).is_file():
         return
     yield tried("lake", lambda: lake(home, line, now))
     yield tried("lists", lambda: lists(home, line))
     yield tried("models", lambda: models(home, line))
-    yield tried("champion", lambda: champion(home, line))
+    yield tried("champion", lambda: champion(home, line, trust))
     yield tried("clock", lambda: clock(home, line, now))
 
 
@@ -138,7 +145,13 @@ def lake(home: Home, line: str, now: datetime) -> Check:
 def lists(home: Home, line: str) -> Check:
     """Whether the newest lists are whole, and `latest` shows the newest."""
     folder = home.published(line)
-    dates, (whole, damaged) = bundle.published_dates(folder), _newest(folder)
+    dates, damaged = bundle.published_dates(folder), []
+    newest = dates[-VERIFIED:]
+    for day in [*newest, *bundle.lost_dates(folder)]:
+        try:
+            bundle.verify(folder / day.isoformat())
+        except DamagedList as error:
+            damaged.append(str(error))
     if damaged:
         return Check("lists", "failed", "; ".join(damaged))
     if not dates:
@@ -147,18 +160,7 @@ def lists(home: Home, line: str) -> Check:
     if latest != (folder / dates[-1].isoformat()).resolve():
         what = f"Run the night again, which mends it: qma nightly {line} --date {dates[-1]}"
         return Check("lists", "failed", f"{folder / bundle.LATEST}: shows {latest.name}, not {dates[-1]}", what)
-    return Check("lists", "ok", f"{folder}: {len(dates)}, to {dates[-1]}; the newest {len(whole)} are whole")
-
-
-def _newest(folder: Path) -> tuple[dict[date, dict[str, Any]], list[str]]:
-    """Manifests of the newest lists that are whole, and what is wrong with the others and with those that are gone."""
-    whole, damaged = {}, []
-    for day in [*bundle.published_dates(folder)[-VERIFIED:], *bundle.lost_dates(folder)]:
-        try:
-            whole[day] = bundle.verify(folder / day.isoformat())
-        except DamagedList as error:
-            damaged.append(str(error))
-    return whole, damaged
+    return Check("lists", "ok", f"{folder}: {len(dates)}, to {dates[-1]}; the newest {len(newest)} are whole")
 
 
 def models(home: Home, line: str) -> Check:
@@ -180,21 +182,23 @@ def models(home: Home, line: str) -> Check:
     return Check("models", "ok", f"{home.models(line)}: {len(kept)}, each with its hashes")
 
 
-def champion(home: Home, line: str) -> Check:
-    """Whether there is a champion, and nobody rewrote the log of champions, also since lists quoted it."""
+def champion(home: Home, line: str, trust: Collection[str]) -> Check:
+    """Whether there is a champion that a night loads, and nobody rewrote the log, also since lists quoted it."""
     known = champion_log.entries(home, line)
     hashes, folder = {one.sha256 for one in known}, home.published(line)
-    for day, manifest in _newest(folder)[0].items():
-        quoted = manifest["facts"].get("provenance", {}).get("champion_log")
-        if quoted and quoted not in hashes:
-            found = f"{home.champions(line)}: lacks the entry {quoted[:12]}... that the list of {day} quotes"
-            return Check("champion", "failed", found, "Somebody rewrote or removed the log. Restore it from a backup.")
+    for day in bundle.published_dates(folder):
+        with suppress(DamagedList):  # of that, the check of lists tells
+            quoted = bundle.sealed(folder / day.isoformat())["facts"].get("provenance", {}).get("champion_log")
+            if quoted and quoted not in hashes:
+                found = f"{home.champions(line)}: lacks the entry {quoted[:12]}... that the list of {day} quotes"
+                what = "Somebody rewrote or removed the log. Restore it from a backup."
+                return Check("champion", "failed", found, what)
     entry = champion_log.reigning(known)
     if entry is None:
         return Check("champion", "warning", f"{home.champions(line)}: there is none", f"Train one: qma train {line}")
-    champion_log.model_of(home, line, entry)
-    found = f"v{entry.version} since {entry.at:%Y-%m-%d}; the log's {len(known)} entries are whole"
-    return Check("champion", "ok", found)
+    kept_models.check_types(home, champion_log.model_of(home, line, entry), trust)
+    entries = "1 entry" if len(known) == 1 else f"{len(known)} entries"
+    return Check("champion", "ok", f"v{entry.version} since {entry.at:%Y-%m-%d}; the log is whole ({entries})")
 
 
 def clock(home: Home, line: str, now: datetime) -> Check:

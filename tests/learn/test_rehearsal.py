@@ -38,8 +38,9 @@ def made():
     line = SimpleNamespace(gate=SimpleNamespace(maturity=MATURITY))
     points = pd.DataFrame({"cutoff": cutoff, "night": night})
     dataset = SimpleNamespace(
-        X=X, y=y, points=points, line=line, history=SimpleNamespace(as_of=AS_OF), labels_at=known_at(y, cutoff)
-    )
+        X=X, y=y, points=points, line=line, history=SimpleNamespace(as_of=AS_OF), labels_at=known_at(y, cutoff),
+        groups_of=lambda units: None, apart=lambda units, judged: units,
+    )  # fmt: skip
     splitter = RollingOriginSplit(2, test="14D", gap=MATURITY)
     contestants = {NAME: make_baseline(NAME), "prevalence": make_baseline("prevalence")}
     facts = {"labels_at": dataset.labels_at, "outcome": y, "night": night, "splitter": splitter, "capacity": 5}

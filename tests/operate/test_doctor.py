@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from small_homes import FACTS, keep_model, write_toml
@@ -66,6 +67,9 @@ def test_nothing_is_changed(small):
     checks = doctor(None, nowhere, NOW, environment={}, server=None)
     assert one(checks, "home").state == "warning"
     assert not nowhere.folder.exists()
+    for other in (small.folder, small.folder / "line.toml"):
+        found = one(doctor(None, Home(other), NOW, environment={}, server=None), "home")
+        assert (found.state, "is something else than a home" in found.found) == ("failed", True)
 
 
 def test_a_version_outside_its_range_and_a_package_that_is_missing_are_named():
@@ -184,6 +188,13 @@ def test_a_list_that_was_changed_and_a_link_that_shows_an_older_one_are_told(sma
     assert "risk_list.html has SHA-256" in one(look(small), "lists").found
 
 
+def test_the_files_of_a_list_are_read_once(small, monkeypatch):
+    read, seen = Path.read_bytes, []
+    monkeypatch.setattr(Path, "read_bytes", lambda path: seen.append(path.name) or read(path))
+    look(small)
+    assert seen.count("risk_list.html") == 2  # of two lists
+
+
 def test_every_list_that_is_damaged_or_gone_is_named_and_the_champion_is_looked_at_nevertheless(small):
     folder = small.home.published("tiny")
     (folder / "2026-03-02" / "risk_list.html").unlink()
@@ -202,7 +213,7 @@ def test_a_kept_model_that_was_changed_and_a_log_that_was_rewritten_are_told(sma
         champion_log.append(small.home, "tiny", event, "1", role="first", by="a test", why="it is the only one", at=NOW)
     checks = look(small)
     assert one(checks, "models").state == "ok"
-    assert one(checks, "champion").found == "v1 since 2026-03-03; the log's 2 entries are whole"
+    assert one(checks, "champion").found == "v1 since 2026-03-03; the log is whole (2 entries)"
     (small.home.models("tiny") / "v1" / "baseline.skops").write_bytes(b"another")
     found = one(look(small), "models")
     assert found.state == "failed"

@@ -15,6 +15,7 @@ import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeClassifier
 
 from qma_predict.errors import LineError, ModelError
@@ -118,6 +119,17 @@ def stranger():
     return Stranger()
 
 
+def doubled(X):
+    return 2 * X
+
+
+def with_function():
+    return make_pipeline(FunctionTransformer(doubled), LogisticRegression())
+
+
+STRANGER = f"{__name__}.Stranger"
+
+
 @pytest.fixture
 def dataset(make_history, tiny_line, monkeypatch):
     """Of a line whose recipe is what a function of the plant's own module returns."""
@@ -125,11 +137,13 @@ def dataset(make_history, tiny_line, monkeypatch):
     points = pd.DataFrame({"cutoff": pd.date_range("2026-01-01", periods=len(X), freq="h", tz="UTC")}, index=X.index)
     y = pd.Series(np.arange(len(X)) % 3 == 0, X.index).astype(float)
     own = types.ModuleType("own_module")
-    own.own_pipeline, own.named_columns, own.stranger = own_pipeline, named_columns, stranger
+    for one in (own_pipeline, named_columns, stranger, with_function):
+        setattr(own, one.__name__, one)
     monkeypatch.setitem(sys.modules, "own_module", own)
 
-    def make(recipe):
-        line = tiny_line.model_copy(update={"learning": tiny_line.learning.model_copy(update={"recipe": recipe})})
+    def make(recipe, *trust):
+        learning = tiny_line.learning.model_copy(update={"recipe": recipe, "trust": trust})
+        line = tiny_line.model_copy(update={"learning": learning})
         return Dataset(make_history({}), line, points.rename_axis("unit_id"), X, y, {}, {})
 
     return make
@@ -138,10 +152,68 @@ def dataset(make_history, tiny_line, monkeypatch):
 def test_a_recipe_that_could_not_be_kept_is_refused_before_its_backtest(dataset):
     with pytest.raises(LineError, match=r"learning.recipe 'own_module.stranger': fitted on 200 units") as refused:
         trusted.check_recipe(dataset("own_module.stranger"))
-    assert "test_trusted.Stranger: not trusted" in str(refused.value)
-    assert "A function of the plant's own module can be named, too" in str(refused.value)
+    assert "test_trusted.Stranger: not trusted yet" in str(refused.value)
+    assert f'set learning.trust = ["{STRANGER}"]; if not, name another recipe' in str(refused.value)
     with pytest.raises(LineError, match="no_such"):
         trusted.check_recipe(dataset("own_module.no_such"))
+    with pytest.raises(LineError, match="test_trusted.doubled: not trusted, since .* A function of the plant's own"):
+        trusted.check_recipe(dataset("own_module.with_function"))
+
+
+def test_a_recipe_of_a_class_that_the_line_trusts_is_not_refused(dataset):
+    trusted.check_recipe(dataset("own_module.stranger", STRANGER))
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("own_module", "own_module has no"),  # as a prefix of what is below it
+        ("sklearn.tree", "it is a module, not a class"),
+        (f"{__name__}.own_pipeline", "it is a function, not a class"),
+        (f"{__name__}.LogisticRegression", "it is defined as sklearn.linear_model._logistic.LogisticRegression"),
+        (f"{__name__}.NoSuch", f"{__name__} has no NoSuch"),
+        (f"{__name__}.Stranger.fit", f"{__name__}.Stranger cannot be imported"),
+        ("no_such_plant.models.Trees", "no_such_plant.models cannot be imported: No module named"),
+        ("subprocess.Popen", "it is Python's own, where classes start programs"),
+        ("builtins.type", "it is Python's own"),
+    ],
+)
+def test_only_classes_where_they_are_defined_can_be_trusted(dataset, path, words):
+    with pytest.raises(LineError, match=r"line.toml: learning.trust\[1\]: found ") as refused:
+        trusted.check_recipe(dataset("default", STRANGER, path if "." in path else f"{path}.own"))
+    assert words in str(refused.value)
+    with pytest.raises(ModelError, match="which learning.trust names, but"):
+        trusted.check([path], [path])
+
+
+@pytest.mark.parametrize("loader", ["ConstructorFromReduceNode", "DictNode"])
+def test_what_a_line_trusts_is_that_class_alone(loader):
+    data = made_by_hand(__name__, "own_pipeline", loader)
+    for trust in ([__name__], [f"{__name__}.*"], [STRANGER]):
+        with pytest.raises(ModelError, match="own_pipeline: not trusted"):
+            trusted.loaded(data, trust)
+    model = RiskModel(Stranger(), [], [])
+    data, types = trusted.dumped(model, [STRANGER])
+    assert STRANGER in types
+    assert isinstance(trusted.loaded(data, [STRANGER]).classifier, Stranger)
+    with pytest.raises(ModelError, match=f"holds {STRANGER}: not trusted"):
+        trusted.loaded(data)
+
+
+def test_a_class_that_gives_its_state_as_bytes_gives_the_same_file_each_time():
+    model = RiskModel(Stranger().set_params(max_depth=2), [], [])
+    model.classifier.raw, model.classifier.more = b"\x00trees", bytearray(b"1.5")
+    data, _types = trusted.dumped(model, [STRANGER])
+    assert trusted.dumped(deepcopy(model), [STRANGER])[0] == data
+    again = trusted.loaded(data, [STRANGER]).classifier
+    assert (again.raw, again.more, again.max_depth) == (b"\x00trees", bytearray(b"1.5"), 2)
+
+
+def test_what_cannot_be_stored_is_said():
+    model = RiskModel(Stranger(), [], [])
+    model.classifier.steps = (n for n in range(3))
+    with pytest.raises(ModelError, match="a model that cannot be stored: "):
+        trusted.dumped(model, [STRANGER])
 
 
 @pytest.mark.parametrize("recipe", ["own_module.own_pipeline", FOREIGN[1]])

@@ -98,6 +98,7 @@ def _model(dataset: Dataset, training: Training) -> str:
 
 def _data(dataset: Dataset) -> str:
     identity, cutoff = dataset.identity, dataset.points["cutoff"]
+    together = {} if dataset.groups is None else {"kept together": f"units of one {identity['group']}"}
     facts = _facts(
         {
             "known at": _moment(dataset.history.as_of),
@@ -108,6 +109,7 @@ def _data(dataset: Dataset) -> str:
             "digest of features and labels": identity["digest"],
             "SHA-256 of line.toml": identity["line_digest"],
         }
+        | together
     )
     versions = sorted(dataset.history.versions.items())
     pinned = table(["table", "version"], ([escaped(name), str(number)] for name, number in versions))

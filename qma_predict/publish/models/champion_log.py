@@ -5,7 +5,7 @@ left out or put in without showing; that none was taken away at the end shows ag
 which quote the hash of the newest. The log alone says who is champion; the alias in MLflow follows it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -170,13 +170,25 @@ def _number(known: Sequence[Entry], head: str) -> int:
     return next((one.number for one in known if one.sha256 == head), 0)
 
 
-def approve(home: Home, line: str, version: str, *, by: str, why: str, now: datetime) -> Entry:
+def approve(
+    home: Home, line: str, version: str, *, by: str, why: str, now: datetime, trust: Collection[str] = ()
+) -> Entry:
     """Make a version champion that awaits approval.
+
+    Parameters
+    ----------
+    home : Home
+    line, version : str
+    by, why : str
+    now : datetime
+    trust : collection of str
+        Classes other than ours that it may hold: `learning.trust` of the line.
 
     Raises
     ------
     ModelError
-        If it does not, the name or the reason is empty, or the model or the log is not what it was.
+        If it does not, the name or the reason is empty, the model or the log is not what it was, or the model holds
+        types that are not trusted.
     """
     _said(line, "approve", by, why)
     with home.writing(line):
@@ -187,18 +199,38 @@ def approve(home: Home, line: str, version: str, *, by: str, why: str, now: date
                 f"{home.champions(line)}: v{version} of line {line} does not await approval; those that do: "
                 f"{', '.join(f'v{one}' for one in waiting) or 'none'}. qma champion {line} tells what became of it."
             )
-        kept_models.verify(home, model_of(home, line, waiting[version]))
+        _usable(home, model_of(home, line, waiting[version]), trust)
         role = waiting[version].role
         return _add(home, line, known, "approved", version, role=role, by=by, why=why, at=now)
 
 
-def rollback(home: Home, line: str, *, by: str, why: str, now: datetime, version: str | None = None) -> Entry:
+def rollback(
+    home: Home,
+    line: str,
+    *,
+    by: str,
+    why: str,
+    now: datetime,
+    version: str | None = None,
+    trust: Collection[str] = (),
+) -> Entry:
     """Make a version champion again that was it before: the last one before the champion, or another one by version.
+
+    Parameters
+    ----------
+    home : Home
+    line : str
+    by, why : str
+    now : datetime
+    version : str, optional
+    trust : collection of str
+        As for `approve`.
 
     Raises
     ------
     ModelError
-        If there is no such version, the name or the reason is empty, or the model or the log is not what it was.
+        If there is no such version, the name or the reason is empty, the model or the log is not what it was, or the
+        model holds types that are not trusted.
     """
     _said(line, "rollback", by, why)
     with home.writing(line):
@@ -211,9 +243,15 @@ def rollback(home: Home, line: str, *, by: str, why: str, now: datetime, version
                 f"{'an earlier champion' if version is None else f'v{version}'}; champions before the one in use: "
                 f"{', '.join(f'v{one.version}' for one in before) or 'none'}."
             )
-        kept_models.verify(home, model_of(home, line, wanted[-1]))
+        _usable(home, model_of(home, line, wanted[-1]), trust)
         role = wanted[-1].role
         return _add(home, line, known, "rolled back", wanted[-1].version, role=role, by=by, why=why, at=now)
+
+
+def _usable(home: Home, model: Model, trust: Collection[str]) -> None:
+    """Refuse a model that no night would load."""
+    kept_models.verify(home, model)
+    kept_models.check_types(home, model, trust)
 
 
 def in_words(entry: Entry) -> str:

@@ -7,7 +7,7 @@ other file: the model, the best simple rule of its training, its reference and i
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -46,6 +46,7 @@ def keep(
     reference: Reference,
     card: str,
     *,
+    trust: Collection[str] = (),
     step: Step = lambda name: None,
 ) -> Model:
     """Keep a model for the nights, whole or not at all.
@@ -63,6 +64,8 @@ def keep(
     reference : Reference
     card : str
         Markdown.
+    trust : collection of str
+        Classes other than ours that it may hold: `learning.trust` of its line.
     step : callable
         Called with each name of `STEPS` once that is done; the crash tests end the process there.
 
@@ -76,8 +79,9 @@ def keep(
     ModelError
         If anything in it consists of types that are not trusted, or the home cannot be written.
     """
-    files = {MODEL: trusted.dumped(fitted)[0], BASELINE: trusted.dumped(baseline)[0], CARD: card.encode()}
-    files |= kept_references.as_files(reference)
+    fits = {MODEL: fitted, BASELINE: baseline}
+    files = {name: trusted.dumped(one, trust)[0] for name, one in fits.items()} | {CARD: card.encode()}
+    files |= kept_references.as_files(reference, trust)
     folder = home.models(model.line)
     try:
         with home.writing(model.line):
@@ -141,37 +145,61 @@ def read(home: Home, line: str, version: str, expected: str | None = None) -> Mo
     return model
 
 
-def load(home: Home, model: Model) -> Predict:
+def load(home: Home, model: Model, trust: Collection[str] = ()) -> Predict:
     """Load a kept model.
+
+    Parameters
+    ----------
+    home : Home
+    model : Model
+    trust : collection of str
+        Classes other than ours that are trusted now: `learning.trust` of the line.
 
     Raises
     ------
     ModelError
-        If it is not what it was when it was kept.
+        If it is not what it was when it was kept, or holds types that are not trusted now.
     """
-    return _loaded(home, model, MODEL)
+    return _loaded(home, model, MODEL, trust)
 
 
-def load_baseline(home: Home, model: Model) -> Predict:
+def load_baseline(home: Home, model: Model, trust: Collection[str] = ()) -> Predict:
     """Load the best simple rule of a kept model's training, which a night falls back to.
 
     Raises
     ------
     ModelError
-        If it is not what it was when it was kept.
+        As `load`.
     """
-    return _loaded(home, model, BASELINE)
+    return _loaded(home, model, BASELINE, trust)
 
 
-def load_reference(home: Home, model: Model) -> Reference:
+def load_reference(home: Home, model: Model, trust: Collection[str] = ()) -> Reference:
     """Load what tonight's units are compared with, as the training of a kept model made it; see `make_reference`.
+
+    Refits that hold types which are not trusted now are left out.
 
     Raises
     ------
     ModelError
         If it is not what it was when it was kept.
     """
-    return kept_references.of_files(_verified(home, model, kept_references.is_part))
+    return kept_references.of_files(_verified(home, model, kept_references.is_part), trust)
+
+
+def check_types(home: Home, model: Model, trust: Collection[str]) -> None:
+    """Say of what a kept model consists that is not trusted now, which a night would not load.
+
+    Raises
+    ------
+    ModelError
+        If there is any, or the model is not what it was when it was kept.
+    """
+    for name, data in _verified(home, model, lambda one: one == MODEL).items():
+        try:
+            trusted.check(trusted.types_of(data), trust)
+        except ModelError as error:
+            raise _refused(home, model, name, error) from error
 
 
 def verify(home: Home, model: Model) -> None:
@@ -185,10 +213,18 @@ def verify(home: Home, model: Model) -> None:
     _verified(home, model, lambda name: True)
 
 
-def _loaded(home: Home, model: Model, name: str) -> Predict:
+def _loaded(home: Home, model: Model, name: str, trust: Collection[str]) -> Predict:
     data = _verified(home, model, lambda one: one == name)[name]
-    loaded: RiskModel = trusted.loaded(data)
+    try:
+        loaded: RiskModel = trusted.loaded(data, trust)
+    except ModelError as error:
+        raise _refused(home, model, name, error) from error
     return lambda X: np.asarray(loaded.predict(X), dtype=float)
+
+
+def _refused(home: Home, model: Model, name: str, error: ModelError) -> ModelError:
+    file = _folder(home, model.line, model.version) / name
+    return ModelError(f"{file}: model {model.line} v{model.version}: {error}")
 
 
 def _verified(home: Home, model: Model, wanted: Callable[[str], bool]) -> dict[str, bytes]:

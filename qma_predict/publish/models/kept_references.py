@@ -1,7 +1,8 @@
 """The reference of a training as files, which are kept with its model."""
 
+import logging
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from io import BytesIO
 from zipfile import BadZipFile
 
@@ -9,7 +10,10 @@ import pandas as pd
 
 from qma_predict.errors import ModelError
 from qma_predict.learn.reference import Reference
+from qma_predict.learn.risk_model import RiskModel
 from qma_predict.publish.models import trusted
+
+log = logging.getLogger(__name__)
 
 _PRODUCT = "product"  # no feature is called so: their names have dots
 _TABLES = ("siblings.parquet", "groups.parquet", "past.parquet")
@@ -21,8 +25,14 @@ def is_part(name: str) -> bool:
     return name in _TABLES or name.startswith(_REFIT)
 
 
-def as_files(reference: Reference) -> dict[str, bytes]:
+def as_files(reference: Reference, trust: Collection[str] = ()) -> dict[str, bytes]:
     """A reference as files by name: siblings, groups and past scores as Parquet, refits by skops.
+
+    Parameters
+    ----------
+    reference : Reference
+    trust : collection of str
+        Classes other than ours that refits may hold.
 
     Raises
     ------
@@ -34,21 +44,24 @@ def as_files(reference: Reference) -> dict[str, bytes]:
     past = reference.past.reset_index(drop=True)
     files = {name: table.to_parquet() for name, table in zip(_TABLES, (siblings, groups, past), strict=True)}
     refits = enumerate(reference.refits, start=1)
-    return files | {f"{_REFIT}{number}.skops": trusted.dumped(refit)[0] for number, refit in refits}
+    return files | {f"{_REFIT}{number}.skops": trusted.dumped(refit, trust)[0] for number, refit in refits}
 
 
-def of_files(files: Mapping[str, bytes]) -> Reference:
+def of_files(files: Mapping[str, bytes], trust: Collection[str] = ()) -> Reference:
     """The reference of what `as_files` gave.
+
+    Without its refits if one consists of types that are not trusted now: they only check reasons, and a list that is
+    made by another model, such as a simple rule, needs the rest.
 
     Raises
     ------
     ModelError
-        If a file is missing or damaged, or a refit consists of types that are not trusted.
+        If a file is missing or damaged.
     """
     try:
         siblings, groups, past = (pd.read_parquet(BytesIO(files[name])) for name in _TABLES)
         products = siblings.pop(_PRODUCT)
-        refits = tuple(trusted.loaded(files[name]) for name in sorted(files) if name.startswith(_REFIT))
+        refits = _refits([files[name] for name in sorted(files) if name.startswith(_REFIT)], trust)
     except (OSError, ValueError, KeyError, BadZipFile, zlib.error) as error:
         raise ModelError(f"the reference of the model cannot be read: {error}. Restore the home.") from error
     return Reference(
@@ -58,3 +71,11 @@ def of_files(files: Mapping[str, bytes]) -> Reference:
         refits=refits,
         past=past,
     )
+
+
+def _refits(dumps: Sequence[bytes], trust: Collection[str]) -> tuple[RiskModel, ...]:
+    try:
+        return tuple(trusted.loaded(data, trust) for data in dumps)
+    except ModelError as error:
+        log.warning("no reason is checked against other fits: %s", error)
+        return ()

@@ -13,7 +13,7 @@ from qma_predict.learn.training import Training
 from qma_predict.learn.trust import NO_RANGES, RiskRanges
 from qma_predict.line import Line
 
-RECIPE = frozenset({"recipe", "parameters", "families", "family", "keep"})
+RECIPE = frozenset({"recipe", "parameters", "families", "family", "keep", "group"})
 """What of a line's `learning` makes the recipe: the rest says how it is judged, and by which seed it is fitted."""
 
 
@@ -145,4 +145,5 @@ def line_of(line: Line, model: Model) -> Line:
     A model is scored with its own features whatever `line.toml` has said since; the digest stays that of the file.
     """
     own = {name: tuple(value) if isinstance(value, list) else value for name, value in model.learning.items()}
+    own.setdefault("group", None)  # models of before there were groups do not say so
     return line.model_copy(update={"learning": line.learning.model_copy(update=own)})

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import date
@@ -167,13 +167,14 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
             mlflow.log_figure(figure, f"plots/{name}.png")
         for name in training.models:
             _log_contestant(experiment, name, table)
-        logged = _log_model(winner, dataset.X.head(3))
+        logged = _log_model(winner, dataset.X.head(3), line.learning.trust)
     if not client.search_registered_models(f"name = '{line.name}'"):
         client.create_registered_model(line.name)
     tags = {name: str(getattr(model, name)) for name in ("contestant", "is_recipe", "as_of", "finding")}
     made = client.create_model_version(line.name, logged.model_uri, run.info.run_id, tags, model_id=logged.model_id)
     model = replace(model, version=str(made.version), run_id=run.info.run_id)
-    return kept_models.keep(home, model, winner, training.models[model.baseline], reference, card)
+    rule, trust = training.models[model.baseline], line.learning.trust
+    return kept_models.keep(home, model, winner, rule, reference, card, trust=trust)
 
 
 def earlier_blocks(home: Home, line: Line) -> list[list[list[str]]]:
@@ -227,13 +228,13 @@ def _dataset_input(home: Home, dataset: Dataset) -> Any:
     return MetaDataset(source, name=dataset.line.name, digest=str(dataset.identity["digest"]))  # type: ignore[abstract]  # mlflow's own class, wrongly said to be abstract
 
 
-def _log_model(model: RiskModel, example: pd.DataFrame) -> Any:
+def _log_model(model: RiskModel, example: pd.DataFrame, trust: Collection[str]) -> Any:
     return _mlflow().sklearn.log_model(
         model,
         name="model",
         code_paths=[str(Path(qma_predict.__file__).parent)],
         serialization_format="skops",
-        skops_trusted_types=trusted.dumped(model)[1],
+        skops_trusted_types=trusted.dumped(model, trust)[1],
         signature=_signature(model),
         input_example=_typed(example, model),
         pip_requirements=_requirements(),
