@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from qma_predict.data.lake import Lake
-from qma_predict.home import open_home
+from qma_predict.home import find_home
 from qma_predict.line import load_line
 from qma_predict.publish.lists.desk import open_desk
 from qma_predict.review.answers import Imported, import_answers
@@ -13,7 +13,7 @@ from qma_predict.review.answers import Imported, import_answers
 
 def take_answers(line: str, home: str, file: Path) -> Imported:
     """Take the answers of a filled workbook or CSV; the same file again changes nothing."""
-    definition, place = load_line(line), open_home(home)
+    definition, place = load_line(line), find_home(home)
     lake, folder = Lake(place.lake(definition.name)), place.published(definition.name)
     with place.writing(definition.name):
         return import_answers(open_desk(place, os.environ), lake, definition, folder, file, now=datetime.now(UTC))

@@ -22,10 +22,15 @@ _in_use: list[logging.Handler] = []
 
 _about: ContextVar[dict[str, str]] = ContextVar("qma_log_about")
 
+_ABOUT = "_qma_about"
+"""Attribute of an exception: what the block was about that it left."""
+
 
 @contextmanager
 def about(*, line: str | None = None, business_date: date | None = None) -> Iterator[None]:
     """Let every message of this block, of this thread or task, say what it is about.
+
+    So does a message that is logged outside with an exception that left the block, such as that of a failed run.
 
     Examples
     --------
@@ -37,6 +42,9 @@ def about(*, line: str | None = None, business_date: date | None = None) -> Iter
     token = _about.set(_about.get({}) | {name: value for name, value in said.items() if value is not None})
     try:
         yield
+    except BaseException as error:
+        vars(error).setdefault(_ABOUT, _about.get())  # of the innermost block
+        raise
     finally:
         _about.reset(token)
 
@@ -89,7 +97,8 @@ class _Handler(logging.StreamHandler):
 
 
 def _note(record: logging.LogRecord) -> bool:
-    record.about = _about.get({})
+    error = record.exc_info[1] if record.exc_info else None
+    record.about = _about.get({}) | ({} if error is None else vars(error).get(_ABOUT, {}))
     return True
 
 

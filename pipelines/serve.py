@@ -33,7 +33,7 @@ from pipelines.ingest import now_utc
 from pipelines.logs import about
 from pipelines.scheduled import due, is_running, timetable
 from pipelines.steps import answers
-from qma_predict.errors import DamagedList, HomeError, LineError, NoList
+from qma_predict.errors import HomeError, LineError, NoList
 from qma_predict.home import Home, open_home
 from qma_predict.line import Line, load_line
 from qma_predict.line.operation import firings
@@ -262,7 +262,7 @@ def untold(line: Line, home: Home, now: datetime) -> date | None:
     try:
         numbers = bundle.revisions(folder, day)
         return day if numbers and not is_told(home, line, day, max(numbers)) else None
-    except (OSError, DamagedList) as error:
+    except OSError as error:
         log.warning("nobody knows who was told of the list of %s: %s", day, error)
         return None
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipelines.logs import about
 from qma_predict.errors import NoList
 from qma_predict.home import Home
 from qma_predict.line import load_line
@@ -34,12 +35,13 @@ def watch(line: str, home: str | Path, now: datetime | None = None) -> str:
     """
     definition = load_line(line)
     seen = look(Home(Path(home).absolute()), definition, now or datetime.now(UTC))
-    if not seen.missing:
-        return seen.words
-    told = send(definition.messages.to, *notice(definition, seen), kind="failure")
-    people = (
-        f"{told.sent} of {len(definition.messages.to)} addresses were told"
-        if definition.messages.to
-        else ("nobody was told, messages.to names no address")
-    )
-    raise NoList("\n".join([seen.words, f"Use the control plan; {people}.", *told.failures]))
+    with about(line=definition.name, business_date=seen.business_date):
+        if not seen.missing:
+            return seen.words
+        told = send(definition.messages.to, *notice(definition, seen), kind="failure")
+        people = (
+            f"{told.sent} of {len(definition.messages.to)} addresses were told"
+            if definition.messages.to
+            else "nobody was told, messages.to names no address"
+        )
+        raise NoList("\n".join([seen.words, f"Use the control plan; {people}.", *told.failures]))

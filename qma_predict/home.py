@@ -1,6 +1,7 @@
 """The home: the folder with everything that the program keeps."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -108,3 +109,19 @@ def open_home(folder: str | Path) -> Home:
             "Upgrade the program, or name another home."
         )
     return Home(folder)
+
+
+def find_home(folder: str | Path) -> Home:
+    """Open a home that is there: none is made where a name is mistyped.
+
+    Raises
+    ------
+    HomeError
+        If there is none, or as `open_home`.
+    """
+    if not os.path.isfile(Path(folder) / MARK):
+        raise HomeError(
+            f"{Path(folder).absolute()}: there is no home. Expected the folder in which qma ingest keeps everything: "
+            "name it by --home or QMA_HOME."
+        )
+    return open_home(folder)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.app import DATE, LINE, app, in_words
+from qma_predict.errors import LineError, PublicationError
 
 LINES = Annotated[list[str] | None, typer.Argument(help="Folders with a line.toml, or names under models/.")]
 JSON = Annotated[bool, typer.Option("--json", help="As JSON, for machines.")]
@@ -42,6 +43,8 @@ def status(context: typer.Context, lines: LINES = None, as_json: JSON = False) -
         from qma_predict.operate import status as module
 
         now, known = datetime.now(UTC), sorted(str(path.parent) for path in Path("models").glob("*/line.toml"))
+        if not lines and not known:
+            raise LineError(f"no line.toml below {Path('models').absolute()}: name lines, or run it where models lies")
         rows = module.status(Home(Path(context.obj).absolute()), lines or known, now)
         typer.echo(module.as_json(rows) if as_json else module.in_words(rows, now))
 
@@ -89,15 +92,20 @@ def restore(
 def tidy(
     context: typer.Context,
     line: LINE,
-    days: Annotated[int, typer.Option(min=7, help="What is not older stays.")] = 365,
+    days: Annotated[int, typer.Option(min=7, max=36_500, help="What is not older stays.")] = 365,
     apply: Annotated[bool, typer.Option("--apply", help="Remove it; without, it is only told.")] = False,
 ) -> None:
-    """Remove what is old and not needed: never lists, what they pin, or a model that was champion or made a list."""
+    """Remove what is old and not needed: never lists, what they pin, or a model that was champion or made a list.
+
+    Exits with 9 if a list is damaged, so that nobody knows what it pins: models and the lake stay as they are then.
+    """
     with in_words():
-        from qma_predict.home import open_home
+        from qma_predict.home import find_home
         from qma_predict.line import load_line
         from qma_predict.operate import retention
 
-        home, keep = open_home(context.obj), timedelta(days=days)
-        old = retention.tidy(home, load_line(line).name, keep, datetime.now(UTC), apply=apply)
-        typer.echo(retention.in_words(old, applied=apply))
+        home, keep = find_home(context.obj), timedelta(days=days)
+        found = retention.tidy(home, load_line(line).name, keep, datetime.now(UTC), apply=apply)
+        typer.echo(retention.in_words(found, applied=apply))
+        if found.damaged:
+            raise typer.Exit(PublicationError.exit_code)

@@ -115,7 +115,10 @@ def feedback_import(
     line: LINE,
     file: Annotated[Path, typer.Argument(help="The filled workbook (risk_list.xlsx), or a CSV with its columns.")],
 ) -> None:
-    """Take the answers of a filled list: who answered what becomes data, and results become inspections."""
+    """Take the answers of a filled list: who answered what becomes data, and results become inspections.
+
+    Exits with 4 if rows were refused, and with 9 if some are of a list that is damaged; the others are taken.
+    """
     with in_words():
         from pipelines.feedback import take_answers
         from qma_predict.review.answers import imported_words
@@ -123,7 +126,7 @@ def feedback_import(
         done = take_answers(line, context.obj, file)
         typer.echo(imported_words(done))
         if done.refused:
-            raise typer.Exit(SourceError.exit_code)
+            raise typer.Exit((PublicationError if done.damaged else SourceError).exit_code)
 
 
 @app.command(epilog="Example: qma unit demo H-0012345")
@@ -135,13 +138,13 @@ def unit(
     """Show what is known of a unit: where it was, on which lists, what was answered and what was found."""
     with in_words():
         from qma_predict.data.lake import Lake
-        from qma_predict.home import open_home
+        from qma_predict.home import find_home
         from qma_predict.line import load_line
         from qma_predict.review.unit_history import unit_history, unit_words
 
-        definition, home = load_line(line), open_home(context.obj)
+        definition, home = load_line(line), find_home(context.obj)
         history = Lake(home.lake(definition.name)).at(datetime.now(UTC))
-        events = unit_history(home.published(definition.name), history, unit_id)
+        events = unit_history(home.published(definition.name), definition, history, unit_id)
         typer.echo(unit_words(events, definition, unit_id))
 
 

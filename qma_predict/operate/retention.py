@@ -1,29 +1,28 @@
 """What is old and no longer needed is removed, on demand; lists, what they pin, and champions stay.
 
 Lists are records: they, the versions of the lake that they pin, and every model that was champion, made a list or has
-scores beside one are never removed, however old. MLflow's runs are not touched; `mlflow gc` removes those that were
+scores beside one are never removed, however old. Where a list is damaged, so that nobody knows what it needs, neither
+models nor files of the lake are. MLflow's runs are not touched; `mlflow gc` removes those that were
 deleted there.
 """
 
-import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from qma_predict.data.lake import KEEP_VERSIONS, SCHEMAS
-from qma_predict.errors import HomeError, LakeError, ModelError, PublicationError
+from qma_predict.errors import DamagedList, HomeError, LakeError, ModelError
 from qma_predict.home import Home
 from qma_predict.publish.lists import bundle
 from qma_predict.publish.lists.durable import staging
-from qma_predict.publish.lists.manifest import MANIFEST
 from qma_predict.publish.models import champion_log, kept_models
 
 SHORTEST = timedelta(days=7)
@@ -39,7 +38,14 @@ class Old:
     why: str
 
 
-def tidy(home: Home, line: str, keep: timedelta, now: datetime, *, apply: bool = False) -> list[Old]:
+class Tidied(NamedTuple):
+    """What can be removed, or was, and the lists that are damaged, so that models and the lake stay as they are."""
+
+    old: list[Old]
+    damaged: list[str]
+
+
+def tidy(home: Home, line: str, keep: timedelta, now: datetime, *, apply: bool = False) -> Tidied:
     """What of a line is older than `keep` and not needed; removed, if so wanted.
 
     Stopped anywhere and run again, the rest is removed.
@@ -55,11 +61,16 @@ def tidy(home: Home, line: str, keep: timedelta, now: datetime, *, apply: bool =
     apply : bool
         Whether it is removed; nobody else writes to the line meanwhile.
 
+    Returns
+    -------
+    Tidied
+        Where a list is damaged, nobody knows which models and versions of the lake it needs: all of them stay.
+
     Raises
     ------
     ValueError
         If `keep` is shorter than `SHORTEST`.
-    PublicationError, LakeError, ModelError
+    LakeError, ModelError
         If what the lists pin, the lake or the log of champions cannot be read: nothing is removed then.
     HomeError
         If something cannot be removed: what comes after it stays.
@@ -67,32 +78,68 @@ def tidy(home: Home, line: str, keep: timedelta, now: datetime, *, apply: bool =
     if keep < SHORTEST:
         raise ValueError(f"keep: found {keep}, expected {SHORTEST.days} days at least")
     with home.writing(line) if apply else nullcontext():
-        files = [old for find in (_models, _pages, _replays, _spilled) for old in find(home, line, now - keep)]
-        pinned = _pinned(home, line)
-        tables = {name: _unneeded(home.lake(line) / name, keep, pinned.get(name, set())) for name in SCHEMAS}
+        lists, damaged = _lists(home, line)
+        files = [] if damaged else list(_models(home, line, lists, now - keep))
+        files += [old for find in (_pages, _replays, _spilled) for old in find(home, line, now - keep)]
+        pinned, names = _pinned(lists), () if damaged else SCHEMAS
+        tables = {name: _unneeded(home.lake(line) / name, keep, pinned.get(name, set())) for name in names}
         if apply:
             for old in files:
                 _remove(old.path)
             for name in [name for name, found in tables.items() if found]:
                 _vacuum(home.lake(line) / name, keep, pinned.get(name, set()), dry_run=False)
-    return [*files, *chain.from_iterable(tables.values())]
+    return Tidied([*files, *chain.from_iterable(tables.values())], damaged)
 
 
-def in_words(old: list[Old], *, applied: bool) -> str:
+def in_words(found: Tidied, *, applied: bool) -> str:
     """What was found, a line each, and how much it is."""
-    done = "removed" if applied else "would be removed; qma tidy ... --apply removes it"
+    old, done = found.old, "removed" if applied else "would be removed; qma tidy ... --apply removes it"
     total = sum(one.bytes for one in old)
     lines = [f"{one.path}: {one.why}" for one in old]
-    return "\n".join([*lines, f"{len(old):,} of {total / 1e6:,.1f} MB {done}" if old else "nothing to remove"])
+    some = "1 file or folder" if len(old) == 1 else f"{len(old):,} files or folders"
+    lines.append(f"{some}, {total / 1e6:,.1f} MB: {done}" if old else "nothing to remove")
+    if found.damaged:
+        lines += ["no model and no file of the lake is removed: nobody knows which of them these lists need"]
+        lines += [f"  {one}" for one in found.damaged]
+    return "\n".join(lines)
 
 
-def _models(home: Home, line: str, before: datetime) -> Iterator[Old]:
+class _List(NamedTuple):
+    """What a published list needs: its model, the entry of the log of champions that it quotes, and its tables."""
+
+    model: str
+    champion_log: str
+    lake_versions: dict[str, int]
+
+
+def _lists(home: Home, line: str) -> tuple[list[_List], list[str]]:
+    """What every revision of every published list needs, and those of which nobody knows."""
+    folder, known, damaged = home.published(line), [], []
+    for path in chain.from_iterable(bundle.revisions(folder, day).values() for day in bundle.known_dates(folder)):
+        try:
+            known.append(_needed_by(path))
+        except DamagedList as error:
+            damaged.append(f"{error}. Once there is another revision, what is left of this one may be moved away")
+    return known, damaged
+
+
+def _needed_by(path: Path) -> _List:
+    facts: dict[str, Any] = bundle.sealed(path)["facts"]
+    try:
+        quoted = facts.get("provenance", {}).get("champion_log", "")  # lists of earlier versions quote none
+        versions = {name: int(version) for name, version in facts["lake_versions"].items()}
+        return _List(str(facts["model"]["version"]), quoted, versions)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedList(path.resolve(), [f"{bundle.MANIFEST} does not say what it needs ({error!r})"]) from error
+
+
+def _models(home: Home, line: str, lists: Sequence[_List], before: datetime) -> Iterator[Old]:
     """Models that were never champion, scored no list or beside one, wait for nothing and are not the newest."""
     versions = kept_models.versions(home, line)
     known = champion_log.entries(home, line)
     needed = {entry.version for entry in known if entry.reigns or entry.at > before}
     needed |= {entry.version for entry in champion_log.pending(home, line)} | set(versions[-1:])
-    needed |= {str(facts["model"]["version"]) for facts in _facts(home, line)} | _challengers(home, line)
+    needed |= {one.model for one in lists} | _challengers(home, line, lists)
     hashes = {entry.version: entry.model_sha256 for entry in known}
     for version in versions:
         if version in needed:
@@ -106,10 +153,10 @@ def _models(home: Home, line: str, before: datetime) -> Iterator[Old]:
             yield Old(folder, _size(folder), "a model that was never champion and made no list")
 
 
-def _challengers(home: Home, line: str) -> set[str]:
+def _challengers(home: Home, line: str, lists: Sequence[_List]) -> set[str]:
     """Versions whose scores are kept beside lists: tonight's, and those by what the log was when a list was made."""
     known = champion_log.entries(home, line)
-    heads: set[str | None] = {facts["champion_log"] for facts in _facts(home, line)}
+    heads: set[str | None] = {one.champion_log for one in lists}
     if lacking := sorted(str(head) for head in heads - {entry.sha256 for entry in known} - {""}):
         raise ModelError(
             f"{home.champions(line)}: lacks the entry {lacking[0][:12]}... that a published list quotes, so that "
@@ -126,12 +173,12 @@ def _challengers(home: Home, line: str) -> set[str]:
     return found
 
 
-def _pinned(home: Home, line: str) -> dict[str, set[int]]:
+def _pinned(lists: Sequence[_List]) -> dict[str, set[int]]:
     """Versions of each table that lists pin."""
     pinned: dict[str, set[int]] = {}
-    for facts in _facts(home, line):
-        for name, version in facts["lake_versions"].items():
-            pinned.setdefault(name, set()).add(int(version))
+    for one in lists:
+        for name, version in one.lake_versions.items():
+            pinned.setdefault(name, set()).add(version)
     return pinned
 
 
@@ -156,22 +203,6 @@ def _vacuum(folder: Path, keep: timedelta, pinned: set[int], *, dry_run: bool = 
             f"{folder}: cannot be tidied: {error}. Expected every version that a list pins; restore the home, or leave "
             "its lake as it is."
         ) from error
-
-
-def _facts(home: Home, line: str) -> Iterator[dict[str, Any]]:
-    """What every revision of every published list says of itself."""
-    folder = home.published(line)
-    for day in bundle.published_dates(folder):
-        for path in bundle.revisions(folder, day).values():
-            try:
-                facts = json.loads((path / MANIFEST).read_bytes())["facts"]
-                quoted = facts.get("provenance", {}).get("champion_log", "")  # lists of earlier versions quote none
-                yield {"model": facts["model"], "lake_versions": facts["lake_versions"], "champion_log": quoted}
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-                raise PublicationError(
-                    f"{path / MANIFEST}: cannot be read ({error!r}), so that nobody knows what the list needs; restore "
-                    "the folder from a backup"
-                ) from error
 
 
 def _pages(home: Home, line: str, before: datetime) -> Iterator[Old]:

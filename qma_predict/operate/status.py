@@ -121,7 +121,7 @@ def _next(line: Line, now: datetime) -> dict[str, Any]:
 
 def _list(home: Home, line: Line, now: datetime) -> dict[str, Any]:
     folder = home.published(line.name)
-    dates = bundle.published_dates(folder)
+    dates = bundle.known_dates(folder)
     if not dates:
         return {}
     facts = bundle.read(folder, dates[-1])["facts"]

@@ -27,7 +27,7 @@ CANDIDATE_COLUMNS = (
     "reason",
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version of `TABLE_SCHEMA`; it rises with every change that a reader of the file could notice."""
 
 SCORE_DECIMALS = 6
@@ -57,6 +57,7 @@ TABLE_SCHEMA = pa.schema(
         pa.field("value", pa.float64()),  # money that the check is expected to save; missing without costs
         pa.field("check", pa.string()),  # characteristics to check
         pa.field("because", pa.string()),  # what is different about the unit, in words
+        pa.field("caution", pa.string()),  # why its score is less certain than others': silent sensors, a new machine
         pa.field("issues", pa.string()),  # numbers of the night's issues that it is part of: "1, 3"
         pa.field("reason", pa.string()),  # why the unit was not scored
     ],
@@ -109,7 +110,8 @@ def table(ranked: pd.DataFrame, not_scored: pd.DataFrame, *, list_id: str, ranki
     Parameters
     ----------
     ranked : DataFrame
-        As `policy.select` returns it, with the columns ``check``, ``because`` and ``issues`` where these are known.
+        As `policy.select` returns it, with the columns ``check``, ``because``, ``caution`` and ``issues`` where these
+        are known.
     not_scored : DataFrame
         As `not_scored` returns it.
     list_id : str

@@ -3,11 +3,13 @@
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from qma_predict.data.reasons import Reasons
 from qma_predict.data.values import TIME, times
+from qma_predict.errors import DamagedList
 from qma_predict.line import Line
 from qma_predict.publish.lists import bundle
 from qma_predict.publish.lists.published import dates_of_lists, rows_of
@@ -25,8 +27,17 @@ UNIT = ["list_id", "unit_id"]
 _ANSWER = [*UNIT, "answered_at", "code", "comment"]
 
 
-def listed_units(folder: Path, list_ids: Collection[str]) -> pd.DataFrame:
+class Listed(NamedTuple):
+    """Units that lists told people to check, and by the id of a list the newest of its revisions that is damaged."""
+
+    units: pd.DataFrame
+    damaged: dict[str, DamagedList]
+
+
+def listed_units(folder: Path, list_ids: Collection[str]) -> Listed:
     """Units that lists told people to check, whichever revision did.
+
+    Of a revision that is damaged, and of those before it, nothing counts: nobody knows what it said of their units.
 
     Parameters
     ----------
@@ -37,29 +48,33 @@ def listed_units(folder: Path, list_ids: Collection[str]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame, shape (n_units, 7)
+    units : DataFrame, shape (n_units, 7)
         ``list_id``, ``unit_id``, ``selected_by``, ``selection_probability`` and ``check`` of the newest revision that
         lists the unit; ``as_of`` [UTC] of the list, and ``revisions``, how many it has.
-
-    Raises
-    ------
-    PublicationError
-        If such a list is damaged.
+    damaged : dict of str to DamagedList
     """
     columns = [*UNIT, "selected_by", "selection_probability", "check"]
-    days = dates_of_lists(folder)
+    days, damaged = dates_of_lists(folder), {}
     found = [pd.DataFrame(columns=[*columns, "as_of", "revisions"])]
     for list_id in sorted(set(list_ids) & days.keys()):
-        paths = bundle.revisions(folder, days[list_id])
-        as_of = pd.Timestamp(bundle.verify(paths[min(paths)])["facts"]["as_of"])
-        rows = pd.concat([rows_of(paths[one], listed=True, columns=columns) for one in sorted(paths, reverse=True)])
-        rows = rows.drop_duplicates("unit_id")
+        paths, read, as_of = bundle.revisions(folder, days[list_id]), found[:1], pd.NaT
+        try:
+            for path in reversed(paths.values()):
+                as_of = pd.Timestamp(bundle.verify(path)["facts"]["as_of"])
+                read = [*read, rows_of(path, listed=True, columns=columns)]
+        except DamagedList as error:
+            damaged[list_id] = error
+        rows = _together(read).drop_duplicates("unit_id")
         found.append(rows.assign(list_id=list_id, as_of=as_of, revisions=len(paths)))
-    return pd.concat([one for one in found if len(one)] or found, ignore_index=True)
+    return Listed(_together(found), damaged)
+
+
+def _together(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([one for one in frames if len(one)] or frames[:1], ignore_index=True)
 
 
 def checked(
-    rows: pd.DataFrame, listed: pd.DataFrame, before: pd.DataFrame, line: Line, now: datetime
+    rows: pd.DataFrame, listed: Listed, before: pd.DataFrame, line: Line, now: datetime
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Answers that can be taken, one a unit and moment, and those that cannot.
 
@@ -70,7 +85,7 @@ def checked(
     ----------
     rows : DataFrame
         Of `read_answers`.
-    listed : DataFrame
+    listed : Listed
         Of `listed_units`.
     before : DataFrame
         All rows of the lake's table `answers`.
@@ -99,7 +114,7 @@ def checked(
     late = reasons_after.series(answers.index)
     told = reasons.series(rows.index)
     of_answer = dict(zip(answers["group"], late, strict=True))
-    told = told.where(told != "", _groups(read).map(of_answer).fillna(""))
+    told = told.where(told != "", _groups(read).map(lambda group: of_answer.get(group, "")))
     wrong = (told != "").to_numpy()
     return answers.loc[(late == "").to_numpy(), [*_ANSWER, *PLACE]], refusals(rows[wrong], told[wrong])
 
@@ -110,10 +125,11 @@ def newest_answers(answers: pd.DataFrame) -> pd.DataFrame:
     return order.drop_duplicates(UNIT, keep="last").rename(columns={"text": "comment"})[_ANSWER]
 
 
-def _named(rows: pd.DataFrame, listed: pd.DataFrame, reasons: Reasons) -> pd.DataFrame:
+def _named(rows: pd.DataFrame, listed: Listed, reasons: Reasons) -> pd.DataFrame:
     """Rows with the units' ids as the plant has them: a spreadsheet has them made harmless."""
-    written = listed.assign(form=listed["unit_id"].map(spreadsheet_text).astype("str"))
-    forms = pd.concat([listed.assign(form=listed["unit_id"]), written])[["list_id", "form", "unit_id", "as_of"]]
+    units = listed.units
+    written = units.assign(form=units["unit_id"].map(spreadsheet_text).astype("str"))
+    forms = pd.concat([units.assign(form=units["unit_id"]), written])[["list_id", "form", "unit_id", "as_of"]]
     forms = forms.drop_duplicates(["list_id", "form", "unit_id"])
     twice = forms.duplicated(["list_id", "form"], keep=False)
     found = rows.rename(columns={"unit_id": "form"}).merge(
@@ -122,12 +138,15 @@ def _named(rows: pd.DataFrame, listed: pd.DataFrame, reasons: Reasons) -> pd.Dat
     named = rows[UNIT].notna().all(axis=1)
     for name in UNIT:
         reasons.add(rows[name].isna(), name, "missing")
-    unknown = named & ~rows["list_id"].isin(listed["list_id"])
+    lost = named & rows["list_id"].isin(list(listed.damaged)) & found["unit_id"].isna().to_numpy()
+    what = "the list is damaged, so that nobody knows its units; restore it from a backup and import this file again"
+    reasons.add(lost, "list_id", what, rows["list_id"])
+    unknown = named & ~lost & ~rows["list_id"].isin(units["list_id"])
     reasons.add(unknown, "list_id", "no such list is published, or it lists no unit", rows["list_id"])
     pairs = pd.MultiIndex.from_frame(rows[UNIT])
-    several = named & pairs.isin(pd.MultiIndex.from_frame(forms.loc[twice, ["list_id", "form"]]))
+    several = named & ~lost & pairs.isin(pd.MultiIndex.from_frame(forms.loc[twice, ["list_id", "form"]]))
     reasons.add(several, "unit_id", "stands for several units of that list", rows["unit_id"])
-    absent = named & ~unknown & ~several & found["unit_id"].isna().to_numpy()
+    absent = named & ~lost & ~unknown & ~several & found["unit_id"].isna().to_numpy()
     reasons.add(absent, "unit_id", "not among the units to check of that list", rows["unit_id"])
     return found.set_index(rows.index)
 

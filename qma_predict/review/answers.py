@@ -17,7 +17,7 @@ from qma_predict.data.values import TIME
 from qma_predict.line import Line
 from qma_predict.publish.lists.desk import record_answers
 from qma_predict.publish.pages.words import counted
-from qma_predict.review.answer_checks import UNIT, checked, listed_units
+from qma_predict.review.answer_checks import UNIT, Listed, checked, listed_units
 from qma_predict.review.answer_files import answers_in, read_answers, source_of
 from qma_predict.review.answer_results import inspections_of
 
@@ -50,6 +50,8 @@ class Imported:
         All are in the lake's table `quarantine` as well.
     results : int
         Rows of `inspections` that came of it.
+    damaged : tuple of str
+        Lists that are answered and damaged, and what to do.
     """
 
     path: str
@@ -59,6 +61,7 @@ class Imported:
     refused: tuple[Refused, ...]
     empty: int
     results: int
+    damaged: tuple[str, ...] = ()
 
 
 def import_answers(engine: Engine, lake: Lake, line: Line, folder: Path, file: Path, *, now: datetime) -> Imported:
@@ -66,7 +69,8 @@ def import_answers(engine: Engine, lake: Lake, line: Line, folder: Path, file: P
 
     A changed answer is a correction, with a later moment. Results become inspections at the gate unless the line
     wants them confirmed there (`list.confirm`). Stopped anywhere and run again with the same file, nothing is lost
-    and nothing is taken twice.
+    and nothing is taken twice. Of a list that is damaged rows are refused; once it is restored, the same file brings
+    them, too.
 
     Parameters
     ----------
@@ -86,8 +90,6 @@ def import_answers(engine: Engine, lake: Lake, line: Line, folder: Path, file: P
     ------
     SourceError
         If the file cannot be read, or is no filled list.
-    PublicationError
-        If a list that is answered is damaged.
     LakeError, HomeError
         If the lake or the desk database cannot be written.
     """
@@ -108,7 +110,7 @@ def import_answers(engine: Engine, lake: Lake, line: Line, folder: Path, file: P
     counts = take(lake, source, identity, new, _as_refused(refused), count=count, as_of=as_of)
     known, results = lake.read("answers"), 0
     if not line.list.confirm:
-        found = inspections_of(known, answers, listed, line)
+        found = inspections_of(known, answers, listed.units, line)
         source = source_of(file, "inspections")
         none = _as_refused(refused.head(0))
         results = take(lake, source, f"{identity} results", found, none, count=len(found), as_of=as_of).accepted
@@ -121,6 +123,7 @@ def import_answers(engine: Engine, lake: Lake, line: Line, folder: Path, file: P
         tuple(Refused(*row) for row in refused[["sheet", "row", "reason"]].itertuples(index=False, name=None)),
         rows.attrs["empty"],
         results,
+        tuple(str(error) for error in listed.damaged.values()),
     )
 
 
@@ -131,24 +134,27 @@ def imported_words(done: Imported) -> str:
     --------
     >>> refused = (Refused("Units", 7, "unit_id: not among the units to check of that list: 'u9'"),)
     >>> print(imported_words(Imported("filled.xlsx", 5, 3, 1, refused, 30, 3)))
-    filled.xlsx: 5 rows with an answer, 30 without: 3 accepted, 1 duplicates, 1 refused; 3 results at the gate
+    filled.xlsx: 5 rows with an answer, 30 without: 3 accepted, 1 duplicate, 1 refused; 3 results at the gate
       Units, row 7: unit_id: not among the units to check of that list: 'u9'
     """
     lines = [
         f"{done.path}: {counted(done.rows, 'row')} with an answer, {done.empty:,} without: {done.accepted:,} accepted, "
-        f"{done.duplicates:,} duplicates, {len(done.refused):,} refused; {counted(done.results, 'result')} at the gate"
+        f"{counted(done.duplicates, 'duplicate')}, {len(done.refused):,} refused; "
+        f"{counted(done.results, 'result')} at the gate"
     ]
     for one in done.refused[:SHOWN]:
         lines.append(f"  {f'{one.sheet}, ' if one.sheet else ''}row {one.row}: {one.reason}")
     if len(done.refused) > SHOWN:
         lines.append(f"  and {len(done.refused) - SHOWN:,} more, all in the lake's table quarantine")
-    return "\n".join(lines)
+    return "\n".join([*lines, *done.damaged])
 
 
-def _identity(content: bytes, listed: pd.DataFrame, line: Line) -> str:
+def _identity(content: bytes, listed: Listed, line: Line) -> str:
     """Of the file and of what it was checked against: a row that was refused may be good once its list is there."""
-    lists = listed[["list_id", "revisions"]].drop_duplicates().sort_values("list_id")
+    lists = listed.units[["list_id", "revisions"]].drop_duplicates().sort_values("list_id")
     against = f"answers {lists.to_numpy().tolist()} {line.gate.void}"
+    if listed.damaged:  # restored, it has no other number of revisions
+        against += f" without {sorted(error.path.name for error in listed.damaged.values())}"
     return file_id(content, against.encode())
 
 

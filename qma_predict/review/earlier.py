@@ -71,7 +71,7 @@ def lists_before(folder: Path, line: Line, moment: datetime, *, most: int = MOST
     A list that is damaged, or whose folder is gone, is left out and told, and stays as it is: one bad file must not
     keep people from tonight's list.
     """
-    days = [day for day in _dates(folder) if line.as_of(day) < moment]
+    days = [day for day in bundle.known_dates(folder) if line.as_of(day) < moment]
     oldest, newest = (moment - timedelta(weeks=WEEKS)).date(), days[-most:]
     return read_lists(folder, line, [day for day in days if day >= oldest or day in newest], moment)
 
@@ -98,10 +98,6 @@ def read_lists(folder: Path, line: Line, days: Iterable[date], moment: datetime)
     return EarlierLists(moment, whole, damaged)
 
 
-def _dates(folder: Path) -> list[date]:
-    return sorted({*bundle.published_dates(folder), *bundle.lost_dates(folder)})
-
-
 def _shown_at(folder: Path, day: date, moment: datetime) -> Path:
     shown = folder / day.isoformat()
     if not shown.exists():
@@ -112,12 +108,15 @@ def _shown_at(folder: Path, day: date, moment: datetime) -> Path:
 
 
 def _words(error: DamagedList, folder: Path, line: Line, day: date) -> str:
-    """Say what is damaged and what to do; without the place of the home, so that a replay elsewhere says the same.
-
-    Pages and messages cut a sentence in its middle, which is left to the details.
-    """
-    place = f"published/{line.name}/{os.path.relpath(error.path, folder.resolve())}"
+    """Say what is damaged and what to do; pages and messages cut a sentence in its middle, which is left to details."""
     return (
-        f"the list of {day_words(day)} {day.year} is damaged, and tonight knows nothing of it: {place} of the home, "
-        f"{'; '.join(error.wrong)}. Restore it from a backup, or run qma nightly {line.name} --date {day} --replace WHY"
+        f"the list of {day_words(day)} {day.year} is damaged, and tonight knows nothing of it: "
+        f"{damage_words(error, folder, line)}. Restore it from a backup, or run qma nightly {line.name} --date {day} "
+        "--replace WHY"
     )
+
+
+def damage_words(error: DamagedList, folder: Path, line: Line) -> str:
+    """Say what is damaged, without the place of the home, so that a replay elsewhere says the same."""
+    place = os.path.relpath(error.path, folder.resolve())
+    return f"published/{line.name}/{place} of the home, {'; '.join(error.wrong)}"

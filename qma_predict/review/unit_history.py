@@ -9,25 +9,31 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from qma_predict.data.lake import History
+from qma_predict.errors import DamagedList
 from qma_predict.line import Line
 from qma_predict.publish.lists import bundle
-from qma_predict.publish.lists.published import rows_of
+from qma_predict.publish.lists.published import id_of, rows_of
 from qma_predict.publish.pages.words import RESULT_CODES, place_words, risk_words
 from qma_predict.publish.text import shortened, visible
+from qma_predict.review.earlier import damage_words
 
 COLUMNS = ("at", "kind", "where", "what")
 
-_ORDER = ("visit", "list", "answer", "inspection")
+DAMAGED = "damaged"
+"""Kind of a list of which nobody knows whether the unit was on it."""
+
+_ORDER = ("visit", "list", DAMAGED, "answer", "inspection")
 _CODES = {str(code): words for code, words in RESULT_CODES}
 
 
-def unit_history(folder: Path, history: History, unit_id: str) -> pd.DataFrame:
+def unit_history(folder: Path, line: Line, history: History, unit_id: str) -> pd.DataFrame:
     """What is known of a unit, in the order of time.
 
     Parameters
     ----------
     folder : Path
         ``<home>/published/<line>``.
+    line : Line
     history : History
         What was known when. Lists are those of moments up to its `as_of`, all revisions.
     unit_id : str
@@ -36,15 +42,11 @@ def unit_history(folder: Path, history: History, unit_id: str) -> pd.DataFrame:
     -------
     DataFrame, shape (n_events, 4), sorted by ``at``
         ``at`` [UTC], when it happened; of a list, the moment as which it was made. ``kind`` (visit, list, answer or
-        inspection), ``where`` (the place, the list's id, or gate and characteristic), and ``what`` in words. Empty
-        where nothing is known of such a unit.
-
-    Raises
-    ------
-    PublicationError
-        If a list is damaged.
+        inspection; `DAMAGED` for a list that may have had the unit), ``where`` (the place, the list's id, or gate and
+        characteristic), and ``what`` in words. Where nothing is known of such a unit, there are at most damaged lists.
     """
-    events = [*_visits(history, unit_id), *_lists(folder, history, unit_id)]
+    lists = (event for event in _lists(folder, line, history, unit_id) if event[0] <= history.as_of)
+    events = [*_visits(history, unit_id), *lists]
     events += [*_answers(history, unit_id), *_inspections(history, unit_id)]
     events.sort(key=lambda event: (event[0], _ORDER.index(event[1]), event[2]))
     found = pd.DataFrame(events, columns=list(COLUMNS))
@@ -63,10 +65,9 @@ def unit_words(events: pd.DataFrame, line: Line, unit_id: str) -> str:
     u1, line demo, times of Europe/Berlin
     2026-11-24 05:00  list        demo-2026-11-24  rank 3, to be checked
     """
-    name = visible(unit_id)
-    if events.empty:
-        return f"{name}, line {line.name}: nothing is known of such a unit"
-    zone, lines = ZoneInfo(line.timezone), [f"{name}, line {line.name}, times of {line.timezone}"]
+    zone, head = ZoneInfo(line.timezone), f"{visible(unit_id)}, line {line.name}"
+    known = (events["kind"] != DAMAGED).any()
+    lines = [f"{head}, times of {line.timezone}" if known else f"{head}: nothing is known of such a unit"]
     for row in events.itertuples(index=False, name=None):
         at, kind, where, what = row
         words = "  ".join(shortened(str(text), longest=240) for text in (where, what) if text)
@@ -93,15 +94,17 @@ def _minutes(stay: pd.Timedelta) -> str:
     return f"{minutes:.0f} min" if minutes < 600 else f"{minutes / 60:.0f} h"
 
 
-def _lists(folder: Path, history: History, unit_id: str) -> Iterable[Event]:
-    for day in bundle.published_dates(folder):
+def _lists(folder: Path, line: Line, history: History, unit_id: str) -> Iterable[Event]:
+    for day in bundle.known_dates(folder):
         for number, path in bundle.revisions(folder, day).items():
-            facts = bundle.verify(path)["facts"]
-            as_of = pd.Timestamp(facts["as_of"])
-            if as_of > history.as_of:
+            where = id_of(line.name, day) + ("" if number == 1 else f", revision {number}")
+            try:
+                as_of = pd.Timestamp(bundle.verify(path)["facts"]["as_of"])
+            except DamagedList as error:
+                unknown = f"nobody knows whether the unit was on it: {damage_words(error, folder, line)}"
+                yield line.as_of(day), DAMAGED, where, f"{unknown}. Restore it from a backup"
                 continue
             for row in rows_of(path, unit_id=unit_id).itertuples():
-                where = facts["list_id"] if number == 1 else f"{facts['list_id']}, revision {number}"
                 yield as_of, "list", where, _listed(row)
 
 

@@ -54,6 +54,37 @@ def test_tidy_only_tells_unless_it_is_to_apply(qma, small):
     os.utime(folder / "left", (1.5e9, 1.5e9))
     assert "would be removed" in qma("tidy", small.folder).stdout
     assert (folder / "left").exists()
-    assert "1 of 0.0 MB removed" in qma("tidy", small.folder, "--days", "30", "--apply").stdout
+    assert "1 file or folder, 0.0 MB: removed" in qma("tidy", small.folder, "--days", "30", "--apply").stdout
     assert not (folder / "left").exists()
-    assert qma("tidy", small.folder, "--days", "3").exit_code == 2
+    assert [qma("tidy", small.folder, "--days", days).exit_code for days in (3, 999_999)] == [2, 2]
+
+
+def test_status_without_any_line_says_where_it_looked(qma, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = qma("status")
+    assert (done.exit_code, f"LineError: no line.toml below {tmp_path / 'models'}" in done.stderr) == (3, True)
+
+
+@pytest.mark.parametrize("words", ["unit {} u1", "tidy {}", "champion {}", "audit-plan {}", "feedback import {} x.csv"])
+def test_no_home_is_made_where_its_name_is_mistyped(qma, small, tmp_path, words):
+    done = qma(*words.format(small.folder).split(), home=tmp_path / "hone")
+    assert (done.exit_code, done.stderr) == (
+        5,
+        f"HomeError: {tmp_path / 'hone'}: there is no home. Expected the folder in which qma ingest keeps everything: "
+        "name it by --home or QMA_HOME.\n",
+    )
+    assert not (tmp_path / "hone").exists()
+
+
+def test_with_a_damaged_list_commands_go_on_say_so_and_exit_as_documented(qma, small, tmp_path):
+    for day in (2, 3):
+        (small.home.published("tiny") / f"2026-03-0{day}" / "manifest.json").unlink()
+    shown = qma("unit", small.folder, "u1")
+    assert (shown.exit_code, shown.stdout.count("damaged     tiny-2026-03-0"), "visit" in shown.stdout) == (0, 2, True)
+    tidied = qma("tidy", small.folder, "--apply")
+    assert (tidied.exit_code, "no model and no file of the lake is removed" in tidied.stdout) == (9, True)
+    (tmp_path / "filled.csv").write_text("list_id,unit_id,result\ntiny-2026-03-02,u1,1\n")
+    taken = qma("feedback", "import", small.folder, tmp_path / "filled.csv")
+    assert (taken.exit_code, "2026-03-02.r1: the published list is damaged" in taken.stdout) == (9, True)
+    planned = qma("audit-plan", small.folder)
+    assert (planned.exit_code, "there is no list that is whole" in planned.stderr) == (7, True)

@@ -9,6 +9,8 @@ from datetime import UTC, date, datetime
 import pytest
 
 from pipelines import logs
+from pipelines.watch import watch
+from qma_predict.errors import NoList
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +80,28 @@ def test_an_exception_stays_within_its_object(stream):
     (entry,) = objects(stream)
     assert entry["message"] == "not done"
     assert entry["exception"].endswith("ValueError: odd")
+
+
+def test_an_exception_says_what_the_block_was_about_that_it_left_wherever_it_is_logged(stream):
+    logs.set_up(as_json=True, stream=stream)
+    theirs = logging.getLogger("prefect.flow_runs")
+    try:
+        with logs.about(line="demo"), logs.about(business_date=date(2026, 3, 3)):
+            raise NoList("none")
+    except NoList:
+        theirs.exception("a run failed")
+    theirs.error("another message")
+    assert [(one["line"], one["business_date"]) for one in objects(stream)] == [("demo", "2026-03-03"), (None, None)]
+
+
+def test_a_watch_that_fails_under_prefect_says_of_which_list(small, stream):
+    logs.set_up(as_json=True, stream=stream)
+    try:
+        watch(str(small.folder), small.home.folder, datetime(2026, 3, 4, 6, tzinfo=UTC))
+    except NoList:
+        logging.getLogger("prefect.flow_runs").exception("as Prefect logs it")
+    (said,) = objects(stream)
+    assert (said["line"], said["business_date"]) == ("tiny", "2026-03-04")
 
 
 def test_others_are_heard_from_warnings_on_and_setting_up_again_doubles_nothing(stream):

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
@@ -38,6 +39,13 @@ def test_a_list_that_is_due_and_not_there_is_told(small):
     assert found.missing is True
     assert "no list that can be used" in found.due
     assert found.newest == date(2026, 3, 3)
+
+
+def test_a_newest_list_whose_folder_is_gone_is_told(small):
+    shutil.rmtree(small.home.published("tiny") / "revisions" / "2026-03-03.r1")
+    found = row(small)
+    assert found.newest is None
+    assert "2026-03-03.r1: the published list is damaged" in found.wrong[0]
 
 
 def test_the_next_run_follows_the_schedule_across_the_clock_change(small):

@@ -22,7 +22,7 @@ FACTS = Facts(
     state="OK",
     state_reasons=(),
     data_until=AS_OF - timedelta(minutes=10),
-    sources=6,
+    tables=6,
     model="boosted_trees",
     model_version="17",
     trained_until=datetime(2026, 11, 10, 3, 0, tzinfo=UTC),

@@ -53,6 +53,7 @@ def test_half_the_sensors_missing_degrades_the_list_and_marks_its_units(make_his
     assert "DEGRADED" in page
     assert reason in page
     assert page.count("2 of 4 sensors are silent") == night.facts["listed"] == 2
+    assert csv_of(night)["caution"].tolist() == ["2 of 4 sensors are silent"] * 4
 
 
 def test_no_defect_ever_seen_makes_a_page_that_says_so(make_history, tiny_line):

@@ -14,11 +14,13 @@ from qma_predict.publish.lists import bundle
 from qma_predict.publish.lists.bundle import (
     STEPS,
     finish,
+    known_dates,
     lost_dates,
     publish,
     published_dates,
     read,
     revisions,
+    sealed,
     verify,
 )
 
@@ -188,6 +190,8 @@ def test_a_list_whose_folder_is_gone_is_told_and_can_be_replaced_by_the_revision
     put(tmp_path, TUESDAY, OTHER, replace="late file")
     shutil.rmtree(tmp_path / "revisions" / "2026-11-24.r2")
     assert (published_dates(tmp_path), lost_dates(tmp_path)) == ([MONDAY], [TUESDAY])
+    assert known_dates(tmp_path) == [MONDAY, TUESDAY]
+    assert list(revisions(tmp_path, TUESDAY)) == [1, 2]  # what the date shows, though it is gone
     for ask in (lambda: read(tmp_path, TUESDAY), lambda: put(tmp_path, TUESDAY)):
         with pytest.raises(DamagedList, match=r"2026-11-24\.r2: the published list is damaged"):
             ask()
@@ -316,6 +320,25 @@ def test_writers_of_several_dates_at_once_lose_none(tmp_path):
     assert [exit_code(pid) for pid in children] == [0] * 8
     assert published_dates(tmp_path) == days
     assert (tmp_path / "latest").readlink() == Path("2026-11-08")
+
+
+def test_a_list_of_an_earlier_version_that_is_damaged_is_its_date_s_last_revision(tmp_path):
+    folder = tmp_path / "line"
+    path = legacy(folder, TUESDAY)
+    (path / "manifest.json").unlink()
+    assert revisions(folder, TUESDAY) == {1: path}
+    with pytest.raises(DamagedList, match=r"manifest\.json or receipt\.json cannot be read"):
+        verify(revisions(folder, TUESDAY)[1])
+
+
+def test_a_manifest_is_compared_with_its_receipt_alone(tmp_path):
+    path = put(tmp_path, TUESDAY)
+    whole = verify(path)
+    (path / "risk_list.csv").unlink()
+    assert sealed(path) == whole
+    (path / "manifest.json").write_bytes((path / "manifest.json").read_bytes() + b" ")
+    with pytest.raises(DamagedList, match=r"manifest\.json is not the one that receipt\.json names"):
+        sealed(path)
 
 
 def test_a_list_that_is_replaced_stays_readable_beside_the_new_one(tmp_path):

@@ -32,12 +32,15 @@ def desk(home) -> Engine:
     return open_desk(home, {})
 
 
-def put(home: Home, day: date, scores: dict[str, float | None], **options: object) -> Path:
+def put(
+    home: Home, day: date, scores: dict[str, float | None], *, caution: str | None = None, **options: object
+) -> Path:
     """Publish a list of units with these scores, of which the first is to be checked."""
     rows = pd.DataFrame({"unit_id": list(scores), "score": pd.Series(scores.values(), dtype=float)})
     rows = rows.assign(listed=rows.index == 0, since=MOMENT, cutoff=MOMENT, first_night=day)
     rows["rank"] = range(1, len(rows) + 1)
     rows = rows.assign(schema_version=risk_list.SCHEMA_VERSION, list_id=f"demo-{day}", score_is="probability")
+    rows["caution"] = pd.Series(caution, rows.index, dtype="str")
     table = rows.reindex(columns=risk_list.TABLE_SCHEMA.names)
     contents = {"scores.parquet": risk_list.to_parquet(table)}
     facts = {"list_id": f"demo-{day}", "state": "OK", "capacity": 1}
@@ -210,10 +213,12 @@ def test_a_desk_of_an_earlier_version_gets_the_columns_that_it_lacks(home, tmp_p
     desk = open_desk(home, {})
     desk.dispose()
     with sqlite3.connect(home.desk) as other:
-        other.execute("ALTER TABLE list_rows DROP COLUMN score_is")
+        for column in ("score_is", "caution"):
+            other.execute(f"ALTER TABLE list_rows DROP COLUMN {column}")
     other.close()
-    assert record_list(open_desk(home, {}), "demo", put(home, TUESDAY, {"u1": 0.3}))
-    assert all_of(desk, LIST_ROWS)[0]["score_is"] == "probability"
+    assert record_list(open_desk(home, {}), "demo", put(home, TUESDAY, {"u1": 0.3}, caution="M9 is new"))
+    [row] = all_of(desk, LIST_ROWS)
+    assert (row["score_is"], row["caution"]) == ("probability", "M9 is new")
 
 
 def test_the_environment_names_another_database(home, tmp_path):

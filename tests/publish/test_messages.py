@@ -27,7 +27,7 @@ FACTS = {
     "state": "OK",
     "state_reasons": [],
     "data_until": "2026-11-24T03:50:00+00:00",
-    "sources": 6,
+    "tables": 6,
     "model": "default",
     "model_version": "17",
     "trained_until": "2026-11-12T04:00:00+00:00",
@@ -292,7 +292,7 @@ def test_the_facts_of_a_night_are_those_that_a_digest_reads():
     moment = datetime(2026, 11, 24, 4, tzinfo=UTC)
     facts = Facts(
         plant="P", line="L", business_date=DAY, as_of=moment, valid_until=moment + timedelta(days=1), timezone="UTC",
-        list_id="x", state="OK", state_reasons=(), data_until=None, sources=1, model="m", model_version=None,
+        list_id="x", state="OK", state_reasons=(), data_until=None, tables=1, model="m", model_version=None,
         trained_until=None, capacity=2, base_rate=None, expected=None, low=None, high=None, random_found=None,
     )  # fmt: skip
     stored = json.loads(json.dumps(asdict(facts), default=str))

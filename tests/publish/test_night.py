@@ -34,7 +34,8 @@ def test_the_files_of_a_night_and_what_its_manifest_says(make_history, tiny_line
         "list_id": "tiny-2026-03-03",
         "state": "OK",
         "data_until": "2026-03-02T09:00:00+00:00",
-        "sources": 5,
+        "tables": 5,
+        "nothing_in": ["inspections", "tags", "units"],
         "capacity": 2,
         "candidates": 3,
         "listed": 2,
@@ -44,6 +45,8 @@ def test_the_files_of_a_night_and_what_its_manifest_says(make_history, tiny_line
         "base_rate": 0.02,
     }
     assert {name: night.facts[name] for name in expected} == expected
+    said = b"recorded up to Mon 2 Mar 10:00 in 2 of 5 tables, nothing in inspections, tags, units"
+    assert said in night.contents["risk_list.html"]
     assert night.facts["expected"] == pytest.approx(0.5)
     assert night.facts["random_found"] == pytest.approx(0.4)  # two checks at the mean of 0.1, 0.2 and 0.3
     assert night.facts["model"]["version"] == "3"

@@ -58,7 +58,7 @@ def test_the_head_says_whether_the_list_can_be_trusted():
         "list line2-2026-11-24",
         "all times Europe/Berlin, UTC+01:00",
         "STATUS OK to use DATA",
-        "recorded up to Tue 24 Nov 04:50, 6 sources",
+        "recorded up to Tue 24 Nov 04:50 in 6 tables",
         "MODEL boosted_trees, version 17, trained with data until Tue 10 Nov 04:00",
         "CAPACITY 2 checks (10 min)",
         "EXPECTED 0.3 defects found (0-1)",
@@ -249,7 +249,7 @@ def test_what_is_not_known_is_said_and_never_zero():
     assert "EXPECTED not enough known yet" in text
     assert "picking at random would find an unknown number: not enough known yet" in text
     assert "usual rate not known yet" in text
-    assert "nothing recorded yet, 6 sources" in text
+    assert "nothing recorded yet" in text
     assert "MODEL boosted_trees CAPACITY" in text
     assert "None" not in text
 

@@ -55,9 +55,9 @@ def test_csv_of_a_night_to_the_byte(published, tiny_line):
     moments = "2026-11-23T21:00:00.000000Z,2026-11-23T20:00:00.000000Z,2026-11-24"
     assert rows.splitlines()[:2] + rows.splitlines()[-1:] == [
         "schema_version,list_id,rank,listed,selected_by,selection_probability,unit_id,product,station,machine,since,"
-        "cutoff,first_night,score,risk_low,risk_high,score_is,minutes,value,check,because,issues,reason",
-        f"3,2026-11-24,1,true,rank,1,b,A-55,storage,bay 4,{moments},0.250000,,,probability,5.000000,23.000000,,,,",
-        f"3,2026-11-24,,false,,,a,A-55,storage,bay 4,{moments},,,,probability,,,,,,no oven data",
+        "cutoff,first_night,score,risk_low,risk_high,score_is,minutes,value,check,because,caution,issues,reason",
+        f"4,2026-11-24,1,true,rank,1,b,A-55,storage,bay 4,{moments},0.250000,,,probability,5.000000,23.000000,,,,,",
+        f"4,2026-11-24,,false,,,a,A-55,storage,bay 4,{moments},,,,probability,,,,,,,no oven data",
     ]
     assert rows.count(",audit,0.333333333,") == 1
     assert rows.count(",false,,0.333333333,") == 2
@@ -73,11 +73,13 @@ def test_the_range_of_a_risk_follows_from_the_published_score(tiny_line):
 
 def test_what_is_told_of_a_unit_is_published_with_it(tiny_line):
     candidates = night({"a": 0.2, "b": np.nan})
-    ranked = select(candidates, tiny_line, list_id="1").assign(check="leak, size", because="=hot", issues="1, 3")
+    ranked = select(candidates, tiny_line, list_id="1")
+    ranked = ranked.assign(check="leak, size", because="=hot", caution="M9 is new", issues="1, 3")
     rows = table(ranked, not_scored(candidates), list_id="1")
-    assert rows[["check", "because", "issues"]].iloc[0].tolist() == ["leak, size", "=hot", "1, 3"]
-    assert rows[["check", "because", "issues"]].iloc[1].isna().all()
-    assert ',"leak, size",\'=hot,"1, 3",' in to_csv(rows).decode()
+    told = rows[["check", "because", "caution", "issues"]]
+    assert told.iloc[0].tolist() == ["leak, size", "=hot", "M9 is new", "1, 3"]
+    assert told.iloc[1].isna().all()
+    assert ',"leak, size",\'=hot,M9 is new,"1, 3",' in to_csv(rows).decode()
 
 
 def test_a_table_of_a_ranking_says_so_in_every_row(published):

@@ -1,5 +1,6 @@
 import io
 from datetime import UTC, date, datetime, timedelta
+from shutil import rmtree
 
 import openpyxl
 import pandas as pd
@@ -306,7 +307,7 @@ def test_the_workbook_of_a_list_is_filled_in_by_a_spreadsheet_and_comes_back_wit
     facts = {"list_id": "tiny-2026-11-25", "as_of": moment.isoformat()}
     shown = Facts(
         **facts | {"as_of": moment.to_pydatetime()}, plant="P", line="L", business_date=DAY, valid_until=LATER,
-        timezone="UTC", state="OK", state_reasons=(), data_until=None, sources=1, model="m", model_version=None,
+        timezone="UTC", state="OK", state_reasons=(), data_until=None, tables=1, model="m", model_version=None,
         trained_until=None, capacity=len(NAMES), base_rate=None, expected=None, low=None, high=None, random_found=None,
     )  # fmt: skip
     (tmp_path / "filled.xlsx").write_bytes(workbook.render(shown, ranked, none))
@@ -389,3 +390,46 @@ def test_what_no_run_before_brought_to_the_desk_database_a_later_file_does(plant
     plant.home.desk.unlink()
     plant.take(csv("u1,1,x", "u2,2,", name="later.csv"), now=LATER)
     assert [(row["unit_id"], row["answered_at"]) for row in plant.desk_answers()] == [("u1", NOW), ("u2", LATER)]
+
+
+def cut(file):
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-10])
+    return whole
+
+
+def test_a_damaged_list_is_named_keeps_no_other_from_being_answered_and_its_rows_come_once_it_is_restored(plant, csv):
+    put_list(plant.lists, plant.line, DAY - timedelta(days=1), {"v1": 0.3, "v2": 0.2})
+    file = csv("u1,1,x", "u9,1,")
+    with file.open("a") as more:
+        more.write("tiny-2026-11-23,v1,2,\ntiny-2026-11-23,v9,2,\n")
+    scores = plant.lists / "revisions" / "2026-11-23.r1" / "scores.parquet"
+    whole = cut(scores)
+    done = plant.take(file)
+    assert counts(done) == (1, 0, 3)
+    what = "the list is damaged, so that nobody knows its units; restore it from a backup and import this file again"
+    assert [one.reason for one in done.refused if one.row > 3] == [f"list_id: {what}: 'tiny-2026-11-23'"] * 2
+    assert [one.row for one in done.refused] == [3, 4, 5]
+    (words,) = done.damaged
+    assert imported_words(done).splitlines()[-1] == words
+    assert f"{scores.parent}: the published list is damaged: scores.parquet has SHA-256" in words
+    assert counts(plant.take(file, now=LATER)) == (0, 1, 3)
+    scores.write_bytes(whole)
+    done = plant.take(file, now=LATER)
+    assert (counts(done), done.damaged) == ((1, 1, 2), ())
+    assert plant.answers() == [("u1", "1", "x"), ("v1", "2", None)]
+    assert len(plant.results()) == 4
+
+
+def test_of_a_damaged_revision_and_those_before_it_nothing_counts_and_of_those_after_it_all(plant, csv):
+    revisions = plant.lists / "revisions"
+    cut(revisions / f"{DAY}.r1" / "scores.parquet")
+    put_list(plant.lists, plant.line, DAY, {"u1": 0.5, "w1": 0.4}, replace="damaged files")
+    file = csv("u1,1,", "u2,2,", "w1,2,")
+    done = plant.take(file)
+    assert (counts(done), [one.row for one in done.refused]) == ((2, 0, 1), [3])
+    assert done.refused[0].reason.startswith("list_id: the list is damaged")
+    put_list(plant.lists, plant.line, DAY, {"w1": 0.4, "w2": 0.3}, replace="late file")
+    rmtree(revisions / f"{DAY}.r3")  # what the date shows is gone
+    done = plant.take(csv("u1,1,", "w2,2,", name="other.csv"), now=LATER)
+    assert (counts(done), len(done.damaged)) == ((0, 0, 2), 1)

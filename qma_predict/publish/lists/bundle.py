@@ -33,12 +33,30 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from qma_predict.errors import DamagedList, PublicationError
-from qma_predict.publish.lists.dates import REVISIONS, kept, linked, lost_dates, published_dates, read, revisions
+from qma_predict.publish.lists.dates import (
+    REVISIONS,
+    kept,
+    known_dates,
+    linked,
+    lost_dates,
+    published_dates,
+    read,
+    revisions,
+)
 from qma_predict.publish.lists.durable import Step, flush_folder, move_link, remove_debris, staging, write_flushed
-from qma_predict.publish.lists.manifest import MANIFEST, RECEIPT, digest_of, manifest_bytes, receipt_bytes, says, verify
+from qma_predict.publish.lists.manifest import (
+    MANIFEST,
+    RECEIPT,
+    digest_of,
+    manifest_bytes,
+    receipt_bytes,
+    says,
+    sealed,
+    verify,
+)
 
-__all__ = ["LATEST", "MANIFEST", "RECEIPT", "REVISIONS", "STEPS", "finish", "lost_dates", "publish",
-           "published_dates", "read", "revisions", "verify"]  # fmt: skip
+__all__ = ["LATEST", "MANIFEST", "RECEIPT", "REVISIONS", "STEPS", "finish", "known_dates", "lost_dates", "publish",
+           "published_dates", "read", "revisions", "sealed", "verify"]  # fmt: skip
 
 LATEST = "latest"
 
@@ -223,7 +241,7 @@ class _Writing:
             if not self.link.is_symlink():
                 raise
             logger.warning("%s; it is replaced, and stays as it is", error)
-        number = max([linked(self.link), *revisions(self.folder, self.day)]) + 1
+        number = max(revisions(self.folder, self.day)) + 1
         manifest = manifest_bytes(
             self.day, self.contents, self.facts, revision=number, reason=reason, replaces=replaces
         )

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from qma_predict.errors import PublicationError
+from qma_predict.errors import DamagedList, PublicationError
 from qma_predict.publish.lists.manifest import verify
 
 REVISIONS = "revisions"
@@ -42,16 +42,26 @@ def lost_dates(folder: Path) -> list[date]:
     return _dates(folder, lambda entry: entry.is_symlink() and not entry.exists())
 
 
+def known_dates(folder: Path) -> list[date]:
+    """Return the business dates that show a list, whether its folder is there or gone, oldest first."""
+    return _dates(folder, lambda entry: entry.is_dir() or entry.is_symlink())
+
+
 def revisions(folder: Path, business_date: date) -> dict[int, Path]:
     """Return the folder of every revision of a business date's list by its number, oldest first.
 
-    The last one is what the date shows. A list that was never replaced has one, number 1; a date that is not
-    published has none. The next one that `publish` writes has the number after the last.
+    The last one is what the date shows, be it damaged or gone. A list that was never replaced has one, number 1; a date
+    that is not published has none. The next one that `publish` writes has the number after the last.
     """
     day = folder / business_date.isoformat()
     found = kept(folder).get(day.name, {})
-    if day.is_dir() and not day.is_symlink():  # of an earlier version of the program
-        found[int(verify(day)["revision"])] = day
+    if shown := linked(day):
+        found.setdefault(shown, day)  # its folder is gone
+    elif day.is_dir():  # of an earlier version of the program
+        try:
+            found[int(verify(day)["revision"])] = day
+        except DamagedList:  # which one it is nobody knows
+            found[max(found, default=1)] = day
     return dict(sorted(found.items()))
 
 

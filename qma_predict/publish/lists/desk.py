@@ -87,20 +87,13 @@ def record_lists(engine: Engine, line: str, folder: Path) -> int:
     with _told(engine), engine.connect() as connection:
         known = set(connection.execute(select(LISTS.c.manifest_sha256).where(LISTS.c.line == line)).scalars())
     written = 0
-    for path in _all_revisions(folder):
-        try:
-            written += digest_of(path) not in known and record_list(engine, line, path)
-        except DamagedList as error:
-            log.error("not written into the desk database: %s", error)
-    return written
-
-
-def _all_revisions(folder: Path) -> Iterator[Path]:
     for day in bundle.published_dates(folder):
-        try:
-            yield from bundle.revisions(folder, day).values()
-        except DamagedList:  # of an earlier version of the program, whose revision nobody knows
-            yield folder / day.isoformat()
+        for path in bundle.revisions(folder, day).values():
+            try:
+                written += digest_of(path) not in known and record_list(engine, line, path)
+            except DamagedList as error:
+                log.error("not written into the desk database: %s", error)
+    return written
 
 
 def record_list(engine: Engine, line: str, path: Path) -> bool:

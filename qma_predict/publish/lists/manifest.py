@@ -61,16 +61,7 @@ def verify(path: Path) -> dict[str, Any]:
         Anything is missing, cannot be read or differs; the message names every such file.
     """
     whole = path.resolve()  # once: a list that is replaced meanwhile is still read to its end
-    try:
-        written = (whole / MANIFEST).read_bytes()
-        manifest = json.loads(written)
-        sealed = json.loads((whole / RECEIPT).read_bytes())["manifest_sha256"]
-        files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedList(whole, [f"{MANIFEST} or {RECEIPT} cannot be read ({error!r})"]) from error
-    manifest, wrong = _FIRST | manifest, []
-    if sha256(written) != sealed:
-        wrong.append(f"{MANIFEST} is not the one that {RECEIPT} names")
+    manifest, files, wrong = _read(whole)
     day, _, number = whole.name.partition(".r")
     if manifest.get("business_date") != day:
         wrong.append(f"{MANIFEST} is of business date {manifest.get('business_date')}")
@@ -89,6 +80,39 @@ def verify(path: Path) -> dict[str, Any]:
     if wrong:
         raise DamagedList(whole, wrong)
     return manifest
+
+
+def sealed(path: Path) -> dict[str, Any]:
+    """Return the manifest of a published list after comparing it with its receipt, but no other file with its hash.
+
+    Parameters
+    ----------
+    path : Path
+        As `verify` takes it.
+
+    Raises
+    ------
+    DamagedList
+        One of the two cannot be read, or it is not the manifest that was published.
+    """
+    whole = path.resolve()
+    manifest, _, wrong = _read(whole)
+    if wrong:
+        raise DamagedList(whole, wrong)
+    return manifest
+
+
+def _read(whole: Path) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    """The manifest, the hash of each file by it, and what is wrong with it."""
+    try:
+        written = (whole / MANIFEST).read_bytes()
+        manifest = json.loads(written)
+        seal = json.loads((whole / RECEIPT).read_bytes())["manifest_sha256"]
+        files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedList(whole, [f"{MANIFEST} or {RECEIPT} cannot be read ({error!r})"]) from error
+    wrong = [] if sha256(written) == seal else [f"{MANIFEST} is not the one that {RECEIPT} names"]
+    return _FIRST | manifest, files, wrong
 
 
 def digest_of(path: Path) -> str:

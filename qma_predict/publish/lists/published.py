@@ -70,14 +70,14 @@ def rows_of(
 
 
 def dates_of_lists(folder: Path) -> dict[str, date]:
-    """Business date of every published list of a line by the list's id; no list is read, and none need be whole.
+    """Business date of every published list of a line by the list's id; no list is read, and none need be there.
 
     Parameters
     ----------
     folder : Path
         ``<home>/published/<line>``.
     """
-    return {id_of(folder.name, day): day for day in bundle.published_dates(folder)}
+    return {id_of(folder.name, day): day for day in bundle.known_dates(folder)}
 
 
 def id_of(line: str, business_date: date) -> str:

@@ -40,7 +40,7 @@ class Facts:
     state: str  # a key of STATES
     state_reasons: tuple[str, ...]  # in words
     data_until: datetime | None  # newest recorded time among the data used
-    sources: int  # number of sources read
+    tables: int  # tables that the line's sources fill
     model: str
     model_version: str | None
     trained_until: datetime | None  # newest data that the model learnt from
@@ -54,6 +54,7 @@ class Facts:
     minutes: float | None = None  # capacity as work [min]; None where it is given in units
     more_hour: float | None = None  # [defects] that one more hour of inspection would add
     ahead: int | None = None  # listed units that have not reached their gate yet [units]
+    nothing_in: tuple[str, ...] = ()  # those of the tables in which nothing is known to be recorded
     no_issues_because: str = ""  # why no issue can be told tonight; empty if it can
     approved: str = ""  # who made the model champion: "approved by A. Meyer"; empty if that is not recorded
     next_training: datetime | None = None  # by schedule
@@ -152,9 +153,13 @@ def usual_words(facts: Facts) -> str:
 
 
 def data_words(facts: Facts) -> str:
-    """Return how new the data is and from how many sources."""
-    until = f"recorded up to {facts.moments.words(facts.data_until)}" if facts.data_until else "nothing recorded yet"
-    return f"{until}, {counted(facts.sources, 'source')}"
+    """Return how new the data is, and in which tables there is none."""
+    if facts.data_until is None:
+        return "nothing recorded yet"
+    until, tables = f"recorded up to {facts.moments.words(facts.data_until)}", counted(facts.tables, "table")
+    if not facts.nothing_in:
+        return f"{until} in {tables}"
+    return f"{until} in {facts.tables - len(facts.nothing_in)} of {tables}, nothing in {', '.join(facts.nothing_in)}"
 
 
 def model_words(facts: Facts) -> str:
