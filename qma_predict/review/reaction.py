@@ -34,7 +34,7 @@ from qma_predict.review.earlier import WEEKS, EarlierLists
 MIN_NIGHTS = 5
 """Nights with mature labels from which on the level of a version's probabilities is judged."""
 
-_DEVIATIONS = 3.0
+_DEVIATIONS, _DEVIATIONS_OF_95 = 3.0, 1.96
 
 
 def reaction(lists: EarlierLists, history: History, line: Line, model: Model, promises: pd.DataFrame) -> Reaction:
@@ -53,19 +53,14 @@ def reaction(lists: EarlierLists, history: History, line: Line, model: Model, pr
         What became of the earlier lists' promises (`qma_predict.review.promises.promises`).
     """
     left_out = tuple(lists.damaged.values())
-    known = _known(lists)
+    known = {day: one for day, one in _known(lists).items() if one.model == model.identity}
     if not known or not model.is_recipe:
         return replace(NOTHING, left_out=left_out)
     units = _units(known, history, line)
-    newest, this = known[max(known)], model.identity
-    fell = {one.model for one in known.values() if one.said["rule"]}
-    fallen = bool(newest.said["rule"]) and newest.model == this
-    others = units[~units["by"].isin(fell - {this})]  # a new version is not judged by one that fell
-    rule = _rule(others, line, model, since=_since(known) if fallen else None)
-    judged = units[(units["by"] == this) & units["model"].notna()]
+    rule = _rule(units, line, model, since=_fell(known))
+    judged = units[units["model"].notna()]
     shift = level(judged if model.weighted else judged.assign(weight=1.0))
-    own = {day: one.said for day, one in known.items() if one.model == this}
-    ranking = _ranking(own, promises, moves=shift is not None)
+    ranking = _ranking({day: one.said for day, one in known.items()}, promises, moves=shift is not None)
     moved = shift.log_odds if shift else 0.0
     spread = _spread(model, judged, moved)
     return Reaction(moved, _moved_words(shift), ranking, rule, spread=spread, left_out=left_out)
@@ -125,7 +120,7 @@ def _units(lists: dict[date, _List], history: History, line: Line) -> pd.DataFra
     nights = []
     for day, one in lists.items():
         rows = on_first_night(one.path, day, "cutoff", "listed").merge(read_shadow(one.path), on="unit_id")
-        nights.append(rows.assign(by=one.model))
+        nights.append(rows)
     units = pd.concat(nights, ignore_index=True).drop_duplicates("unit_id")
     mature = units["cutoff"] + pd.Timedelta(line.gate.maturity) <= history.as_of
     units = units[mature].reset_index(drop=True)
@@ -136,16 +131,33 @@ def _units(lists: dict[date, _List], history: History, line: Line) -> pd.DataFra
 
 
 def _rule(units: pd.DataFrame, line: Line, model: Model, *, since: date | None) -> str:
-    """Why the simple rule makes the list, by the units of nights on which both scored; empty if the model does."""
+    """Why the simple rule makes the list, by the units of nights on which both scored; empty if the model does.
+
+    This is looked at every night, and the luckiest of many looks is not what one look would be: so a difference has to
+    be beyond three standard deviations. Of a model and a rule that are alike, one is then shown to be worse within
+    eight weeks about once in eighty times; at the 95 % of a single look it would be once in eight.
+
+    References
+    ----------
+    Miller, R. and Siegmund, D. (1982). Maximally selected chi square statistics. Biometrics 38: how often a
+    standardised sum passes a bound at some look.
+    """
     both = units.dropna(subset=["model", "rule"])
     if since is not None:
         both = both[both["night"] >= since]
     found = _compared(both, line, model) if len(both) else None
     if since is not None:
-        if found is not None and found.better:
+        if found is not None and found.difference - _sure(found.difference - found.low) > 0:
             return ""
         return f"since {since} the model has not been shown to be better than the simple rule again"
-    return f"shown to be worse than the simple rule. {found.sentence}" if found is not None and found.worse else ""
+    if found is not None and found.difference + _sure(found.high - found.difference) < 0:
+        return f"shown to be worse than the simple rule. {found.sentence}"
+    return ""
+
+
+def _sure(half: float) -> float:
+    """Half of an interval of three standard deviations, from half of one of 95 %."""
+    return half * _DEVIATIONS / _DEVIATIONS_OF_95
 
 
 def _compared(units: pd.DataFrame, line: Line, model: Model) -> Verdict:
@@ -157,11 +169,11 @@ def _compared(units: pd.DataFrame, line: Line, model: Model) -> Verdict:
     return verdict(found, model.contestant, against=[model.baseline])
 
 
-def _since(lists: dict[date, _List]) -> date:
-    """First of the newest lists in a row that the rule made."""
-    first = max(lists)
-    for day in sorted(lists, reverse=True):
-        if not lists[day].said["rule"]:
+def _fell(own: dict[date, _List]) -> date | None:
+    """First of a version's newest lists in a row that the rule made; None if its newest is its own."""
+    first = None
+    for day in sorted(own, reverse=True):
+        if not own[day].said["rule"]:
             break
         first = day
     return first
