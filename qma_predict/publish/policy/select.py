@@ -57,6 +57,10 @@ def select(
     minutes, it is as many places as there is time for whichever units are drawn: each place keeps the longest check's
     time free. A check that takes longer than all minutes together cannot be listed, and has probability 0.
 
+    A unit that lost its draw and is ranked on a later list, since better ones have left, is certain there, although the
+    units that won such draws already stand for it: those few at the end of the ranking weigh up to twice what they
+    should in sums over all units. To leave them out would be right on average, and lose what was found.
+
     Parameters
     ----------
     candidates : DataFrame, one row a unit
