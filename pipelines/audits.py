@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from pipelines.logs import about
 from qma_predict.errors import NotEnoughData
 from qma_predict.home import find_home
 from qma_predict.line import load_line
@@ -24,7 +25,8 @@ def plan_audits(line: str, home: str) -> str:
     """
     definition, place = load_line(line), find_home(home)
     folder = place.published(definition.name)
-    lists = read_lists(folder, definition, bundle.known_dates(folder)[-NIGHTS:], datetime.now(UTC))
+    with about(line=definition.name):
+        lists = read_lists(folder, definition, bundle.known_dates(folder)[-NIGHTS:], datetime.now(UTC))
     rows = [rows_of(one.path) for one in lists.whole.values()]
     told = [night[list(CANDIDATE_COLUMNS)] for night in rows if len(night) and (night["score_is"] != "ranking").all()]
     if not told:

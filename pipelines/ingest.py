@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from prefect import flow
 
+from pipelines.logs import about
 from pipelines.steps import step
 from qma_predict.data.freshness import late, newest
 from qma_predict.data.ingest import Ingested, ingest
@@ -86,4 +87,5 @@ def what_is_late(line: str, home: str, as_of: datetime) -> list[str]:
 @flow(name="ingest")
 def ingest_flow(line: str, home: str) -> Ingested:
     """Ingest a line's new files now."""
-    return step(take_in)(line, home, datetime.now(UTC))
+    with about(line=load_line(line).name):
+        return step(take_in)(line, home, datetime.now(UTC))

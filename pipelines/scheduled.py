@@ -111,11 +111,12 @@ def make_due(
             sleep(soon.total_seconds())
         found = due(definition, bundle.published_dates(place.published(definition.name)), clock())
         for day in found.earlier:
-            try:  # ingests nothing: what tonight's list has to see must not count as first seen now
-                step(list_night)(line, home, day, retrospective=True)
-                step(record)(line, home, day)
-            except Exception:  # whatever an old night raises, tonight's list matters more
-                log.exception("%s: no list in retrospect", day)
+            with about(business_date=day):
+                try:  # ingests nothing: what tonight's list has to see must not count as first seen now
+                    step(list_night)(line, home, day, retrospective=True)
+                    step(record)(line, home, day)
+                except Exception:  # whatever an old night raises, tonight's list matters more
+                    log.exception("%s: no list in retrospect", day)
         return make_list(line, home, found.business_date, clock=clock, sleep=sleep)
 
 

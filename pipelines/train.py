@@ -23,7 +23,7 @@ from qma_predict.learn.promotion import Decision, judge_challenger, judge_refres
 from qma_predict.learn.rehearsal import faults, overdue, rehearse, side_by_side
 from qma_predict.learn.training import Training, train
 from qma_predict.line import Line, load_line
-from qma_predict.publish.models import champion_log, kept_models, registry, trusted
+from qma_predict.publish.models import champion_log, champion_quotes, kept_models, registry, trusted
 from qma_predict.publish.models.champion_entries import Entry, Event, Role
 from qma_predict.publish.models.model import Model, line_of, made_by, same_recipe
 
@@ -67,9 +67,15 @@ def learn(line: str, home: str, as_of: datetime) -> tuple[Model, Training]:
     -------
     Model, Training
         The last one that was kept, and its training.
+
+    Raises
+    ------
+    ModelError
+        If the log of champions is not what published lists quote: nothing is added to it then.
     """
     definition, place = load_line(line), open_home(home)
     registry.check(place)
+    champion_quotes.checked(place, definition.name)
     return decide(place, make_dataset(Lake(place.lake(definition.name)).at(as_of), definition), datetime.now(UTC))
 
 
@@ -137,7 +143,8 @@ class _Deciding:
         late = overdue(training, model.as_of)
         try:
             found = rehearse(trained.dataset, training, model.contestant, model.as_of, self.used.predict, margin)
-            decision = judge_refresh(found, margin, overdue=late)
+            decision = judge_refresh(found.result, margin, overdue=late)
+            decision = replace(decision, sentence=f"{decision.sentence} ({found.sides})")
         except NotEnoughData as error:
             decision = Decision(late, f"it cannot be held against the champion: {error}")
         if self.used.predict is None:
@@ -210,6 +217,7 @@ def _done_before(home: Home, dataset: Dataset) -> Entry | None:
 def make_champion(line: str, home: str, as_of: datetime) -> Entry:
     """Do as `learn` does, for a task that may run again: only what is small is returned, and nothing is done twice."""
     definition, place = load_line(line), open_home(home)
+    champion_quotes.checked(place, definition.name)
     dataset = make_dataset(Lake(place.lake(definition.name)).at(as_of), definition)
     if done := _done_before(place, dataset):
         log.info("%s: trained before on the same data by the same recipe", definition.name)

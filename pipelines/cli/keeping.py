@@ -37,7 +37,10 @@ def doctor(
 
 @app.command(epilog="Example: qma status")
 def status(context: typer.Context, lines: LINES = None, as_json: JSON = False) -> None:
-    """Show how lines stand: newest list, what was taken in, champion, next run; all lines under models/ by default."""
+    """Show how lines stand: newest list, what was taken in, champion, next run; all lines under models/ by default.
+
+    Exits with 1 if something could not be looked at, or is not what it was.
+    """
     with in_words():
         from qma_predict.home import Home
         from qma_predict.operate import status as module
@@ -47,6 +50,8 @@ def status(context: typer.Context, lines: LINES = None, as_json: JSON = False) -
             raise LineError(f"no line.toml below {Path('models').absolute()}: name lines, or run it where models lies")
         rows = module.status(Home(Path(context.obj).absolute()), lines or known, now)
         typer.echo(module.as_json(rows) if as_json else module.in_words(rows, now))
+        if any(row.wrong for row in rows):
+            raise typer.Exit(1)
 
 
 @app.command(epilog="Example: qma monitor demo --date 2025-12-30")

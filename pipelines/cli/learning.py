@@ -61,17 +61,18 @@ def champion(
 ) -> None:
     """Show the model in use, and how it came to be: the log of champions.
 
-    With --on, those of the moment at which the list of that business date is made.
+    With --on, those of the moment at which the list of that business date is made. Exits with 8 if the log is not what
+    published lists quote.
     """
     with in_words():
         from qma_predict.home import find_home
         from qma_predict.line import load_line
-        from qma_predict.publish.models import champion_log
+        from qma_predict.publish.models import champion_log, champion_quotes
 
         home, definition = find_home(context.obj), load_line(line)
         at = definition.as_of(on.date()) if on else None
+        known = champion_quotes.checked(home, definition.name)
         model = champion_log.champion(home, definition.name, at)
-        known = champion_log.entries(home, definition.name)
         typer.echo(report.of_model(model))
         typer.echo("\n".join(champion_log.in_words(entry) for entry in known if at is None or entry.at <= at))
 
@@ -87,8 +88,14 @@ def approve(
     version: Annotated[str, typer.Argument(help="Version that awaits approval, such as 4; qma champion tells them.")],
     by: BY,
     why: WHY,
+    log_lost: Annotated[
+        bool, typer.Option("--log-lost", help="The log of champions lacks what lists quote, and there is no backup.")
+    ] = False,
 ) -> None:
-    """Make a model champion that awaits approval; the name and the reason are kept."""
+    """Make a model champion that awaits approval; the name and the reason are kept.
+
+    With --log-lost, any model that is kept: a person vouches for it, and what is left of the log goes on from there.
+    """
     with in_words():
         from qma_predict.home import find_home
         from qma_predict.line import load_line
@@ -97,7 +104,8 @@ def approve(
         home, definition = find_home(context.obj), load_line(line)
         name, trust = definition.name, definition.learning.trust
         now = datetime.now(UTC)
-        entry = champion_log.approve(home, name, version.removeprefix("v"), by=by, why=why, now=now, trust=trust)
+        decide = champion_log.vouch if log_lost else champion_log.approve
+        entry = decide(home, name, version.removeprefix("v"), by=by, why=why, now=now, trust=trust)
         registry.follow(home, champion_log.model_of(home, name, entry))
         typer.echo(champion_log.in_words(entry))
 
@@ -141,9 +149,10 @@ def card(
     with in_words():
         from qma_predict.home import find_home
         from qma_predict.line import load_line
-        from qma_predict.publish.models import champion_log, kept_cards
+        from qma_predict.publish.models import champion_log, champion_quotes, kept_cards
 
         home, definition = find_home(context.obj), load_line(line)
+        champion_quotes.checked(home, definition.name)
         model = champion_log.champion(home, definition.name)
         text = kept_cards.read(home, model.line, model.version)
         typer.echo(text, nl=False)

@@ -23,7 +23,7 @@ from qma_predict.errors import DamagedList, HomeError, LakeError, ModelError
 from qma_predict.home import Home
 from qma_predict.publish.lists import bundle
 from qma_predict.publish.lists.durable import staging
-from qma_predict.publish.models import champion_log, kept_models
+from qma_predict.publish.models import champion_log, champion_quotes, kept_models
 
 SHORTEST = timedelta(days=7)
 """What is newer stays: somebody may still write or read it."""
@@ -155,13 +155,8 @@ def _models(home: Home, line: str, lists: Sequence[_List], before: datetime) -> 
 
 def _challengers(home: Home, line: str, lists: Sequence[_List]) -> set[str]:
     """Versions whose scores are kept beside lists: tonight's, and those by what the log was when a list was made."""
-    known = champion_log.entries(home, line)
+    known = champion_quotes.checked(home, line)  # nobody knows which are needed where it lacks what a list quotes
     heads: set[str | None] = {one.champion_log for one in lists}
-    if lacking := sorted(str(head) for head in heads - {entry.sha256 for entry in known} - {""}):
-        raise ModelError(
-            f"{home.champions(line)}: lacks the entry {lacking[0][:12]}... that a published list quotes, so that "
-            "nobody knows which models are needed; restore it from a backup"
-        )
     found = set()
     for head in heads | {None}:
         try:

@@ -9,14 +9,14 @@ from typing import Any
 import pandas as pd
 
 from qma_predict.data.lake import Lake
-from qma_predict.errors import QmaError
+from qma_predict.errors import ModelError, QmaError
 from qma_predict.home import Home
 from qma_predict.line import Line, load_line
 from qma_predict.line.operation import firings
 from qma_predict.publish.lists import bundle
 from qma_predict.publish.lists.published import receipt_of
 from qma_predict.publish.messages.watch import look
-from qma_predict.publish.models import champion_log
+from qma_predict.publish.models import champion_log, champion_quotes
 from qma_predict.publish.pages.facts import STATES
 from qma_predict.publish.pages.words import Moments, counted
 
@@ -46,8 +46,8 @@ class Status:
         When files were last taken in.
     problems : tuple of str
         Sources and files that could not be read at the last ingest, if that was the last day.
-    champion : str
-        Version and what it is, in words.
+    champion : str, optional
+        Version and what it is, in words; empty if there is none.
     champion_days : int, optional
         Whole days since what the champion learnt from was known.
     pending : tuple of str
@@ -70,7 +70,7 @@ class Status:
     missing: bool = False
     ingested_at: datetime | None = None
     problems: tuple[str, ...] = ()
-    champion: str = ""
+    champion: str | None = None
     champion_days: int | None = None
     pending: tuple[str, ...] = ()
     next_night: datetime | None = None
@@ -155,10 +155,12 @@ def _ingest(home: Home, line: Line, now: datetime) -> dict[str, Any]:
 
 
 def _champion(home: Home, line: Line, now: datetime) -> dict[str, Any]:
-    known = champion_log.entries(home, line.name)
+    known = champion_quotes.checked(home, line.name, champion_quotes.NEWEST)
+    if lost := champion_log.lost(home, line.name, known):
+        raise ModelError(lost)
     told: dict[str, Any] = {"pending": tuple(one.version for one in champion_log.pending(home, line.name))}
     if (entry := champion_log.reigning(known)) is None:
-        return told
+        return told | {"champion": ""}
     model = champion_log.model_of(home, line.name, entry)
     days = (now - model.as_of).days
     words = f"v{model.version} {model.contestant}, trained with what was known until {model.as_of:%Y-%m-%d}"
@@ -198,7 +200,8 @@ def _lines(row: Status, now: datetime) -> list[str]:
         tell("", f"- not read: {problem}")
     if len(row.problems) > SHOWN:
         tell("", f"- and {len(row.problems) - SHOWN} more that were not read")
-    tell("champion", row.champion or f"none; train one: qma train {row.line}")
+    none = f"none; train one: qma train {row.line}"
+    tell("champion", "not known" if row.champion is None else row.champion or none)
     for version in row.pending:
         tell("", f"- v{version} waits for approval: qma approve {row.line} {version} --by NAME --why TEXT")
     tell("next list", words(row.next_night) if row.next_night else "never")

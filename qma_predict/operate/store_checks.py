@@ -3,7 +3,7 @@
 import fcntl
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from qma_predict.operate.moved_store import strange_places
 from qma_predict.publish.lists import bundle
 from qma_predict.publish.lists.desk import VARIABLE, desk_url
 from qma_predict.publish.lists.published import receipt_of
-from qma_predict.publish.models import champion_log, kept_models
+from qma_predict.publish.models import champion_log, champion_quotes, kept_models
 
 VERIFIED = 60
 """Newest lists whose every file is compared with its hash; no night looks at more."""
@@ -184,15 +184,9 @@ def models(home: Home, line: str) -> Check:
 
 def champion(home: Home, line: str, trust: Collection[str]) -> Check:
     """Whether there is a champion that a night loads, and nobody rewrote the log, also since lists quoted it."""
-    known = champion_log.entries(home, line)
-    hashes, folder = {one.sha256 for one in known}, home.published(line)
-    for day in bundle.published_dates(folder):
-        with suppress(DamagedList):  # of that, the check of lists tells
-            quoted = bundle.sealed(folder / day.isoformat())["facts"].get("provenance", {}).get("champion_log")
-            if quoted and quoted not in hashes:
-                found = f"{home.champions(line)}: lacks the entry {quoted[:12]}... that the list of {day} quotes"
-                what = "Somebody rewrote or removed the log. Restore it from a backup."
-                return Check("champion", "failed", found, what)
+    known = champion_quotes.checked(home, line)
+    if lost := champion_log.lost(home, line, known):
+        return Check("champion", "failed", lost)
     entry = champion_log.reigning(known)
     if entry is None:
         return Check("champion", "warning", f"{home.champions(line)}: there is none", f"Train one: qma train {line}")

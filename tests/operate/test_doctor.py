@@ -237,11 +237,32 @@ def test_a_log_of_champions_that_is_gone_while_a_list_quotes_it_has_failed(small
     bundle.publish(small.home.published("tiny"), date(2026, 3, 4), {"a.txt": b"a"}, facts=facts, receipt={})
     log = small.home.champions("tiny")
     whole = log.read_bytes()
-    for left in (whole[:-1], b"", None):  # a line that does not end is none
+    for left in (whole[:-2], b"", None):  # a line that is torn is none
         log.unlink() if left is None else log.write_bytes(left)
         found = one(look(small), "champion")
-        assert (found.state, found.what_to_do[-25:]) == ("failed", "Restore it from a backup.")
+        assert found.state == "failed"
         assert "that the list of 2026-03-04 quotes" in found.found
+        assert "Restore it from a backup; if there is none, a person vouches for a champion" in found.found
+
+
+def test_a_revision_that_is_not_shown_any_more_is_held_against_the_log_too(small):
+    keep_model(small.home, "1", NOW)
+    promoted = {"role": "first", "by": "a test", "why": "it is one", "at": NOW}
+    for why in (None, "a log that somebody wrote anew"):
+        champion_log.append(small.home, "tiny", "promoted", "1", **promoted)
+        facts = FACTS | {"provenance": {"champion_log": champion_log.head(small.home, "tiny")}}
+        folder = small.home.published("tiny")
+        bundle.publish(folder, date(2026, 3, 4), {"a.txt": b"a"}, facts=facts, receipt={}, replace=why)
+        assert one(look(small), "champion").state == ("ok" if why is None else "failed")
+        small.home.champions("tiny").unlink()
+        promoted["why"] = "it is another one"
+
+
+def test_kept_models_without_any_log_of_champions_are_told(small):
+    keep_model(small.home, "1", NOW)
+    found = one(look(small), "champion")
+    assert found.state == "failed"
+    assert "the log has no entry, and models are kept (v1). If it was removed or emptied, restore it" in found.found
 
 
 @pytest.mark.parametrize("event", ["promoted", "awaiting approval"])

@@ -1,10 +1,16 @@
 import json
 import os
+from datetime import UTC, date, datetime
 
 import pytest
+from small_homes import FACTS, keep_model
 from typer.testing import CliRunner
 
 from pipelines.cli import app
+from qma_predict.publish.lists import bundle
+from qma_predict.publish.models import champion_log
+
+NOW = datetime(2026, 3, 3, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -35,6 +41,29 @@ def test_status_tells_of_the_named_lines_or_of_all_under_models(qma, small, monk
     monkeypatch.chdir(small.folder.parent)
     (row,) = json.loads(qma("status", "--json").stdout)
     assert (row["line"], row["newest"]) == ("tiny", "2026-03-03")
+
+
+def test_commands_that_look_at_the_champion_exit_with_an_error_where_its_log_is_not_what_lists_quote(qma, small):
+    for version in ("1", "2"):
+        keep_model(small.home, version, NOW)
+        champion_log.append(small.home, "tiny", "promoted", version, role="first", by="a test", why="it is one", at=NOW)
+    quoted = {"provenance": {"champion_log": champion_log.head(small.home, "tiny")}, "model": {"version": "2"}}
+    bundle.publish(small.home.published("tiny"), date(2026, 3, 4), {"a": b"a"}, facts=FACTS | quoted, receipt={})
+    commands = [[*words.split(), small.folder] for words in ("champion", "champion --on 2026-03-04", "card", "status")]
+    assert [qma(*words).exit_code for words in commands] == [0, 0, 0, 0]
+    log, whole = small.home.champions("tiny"), small.home.champions("tiny").read_bytes()
+    log.write_bytes(whole.splitlines(keepends=True)[0])
+    found = [qma(*words) for words in [*commands, ["doctor", small.folder]]]
+    assert [one.exit_code for one in found] == [8, 8, 8, 1, 1]
+    assert all("lacks the entry" in one.output for one in found)
+    words = ["--by", "M. Roth", "--why", "the disk was replaced"]
+    refused = qma("rollback", small.folder, *words)
+    assert (refused.exit_code, "qma approve tiny 2 --log-lost" in refused.stderr) == (8, True)
+    assert "v2 vouched for (first), by M. Roth: the disk was replaced" in (
+        qma("approve", small.folder, "v2", "--log-lost", *words).stdout
+    )
+    assert [qma(*words).exit_code for words in [*commands, ["doctor", small.folder]]] == [0] * 5
+    assert qma("approve", small.folder, "v1", "--log-lost", *words).exit_code == 8
 
 
 def test_a_home_is_backed_up_and_restored_in_two_commands(qma, small, tmp_path):

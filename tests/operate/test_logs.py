@@ -4,13 +4,15 @@ import logging
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from datetime import UTC, date, datetime
 
 import pytest
+from small_homes import write_toml
 
-from pipelines import logs
+from pipelines import audits, feedback, ingest, logs, scheduled
 from pipelines.watch import watch
-from qma_predict.errors import NoList
+from qma_predict.errors import LakeError, NoList, QmaError
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +86,7 @@ def test_an_exception_stays_within_its_object(stream):
 
 def test_an_exception_says_what_the_block_was_about_that_it_left_wherever_it_is_logged(stream):
     logs.set_up(as_json=True, stream=stream)
-    theirs = logging.getLogger("prefect.flow_runs")
+    theirs = logging.getLogger("a_library")
     try:
         with logs.about(line="demo"), logs.about(business_date=date(2026, 3, 3)):
             raise NoList("none")
@@ -99,9 +101,48 @@ def test_a_watch_that_fails_under_prefect_says_of_which_list(small, stream):
     try:
         watch(str(small.folder), small.home.folder, datetime(2026, 3, 4, 6, tzinfo=UTC))
     except NoList:
-        logging.getLogger("prefect.flow_runs").exception("as Prefect logs it")
+        logging.getLogger("a_library").exception("as Prefect logs it")
     (said,) = objects(stream)
     assert (said["line"], said["business_date"]) == ("tiny", "2026-03-04")
+
+
+def said_by(stream, work):
+    """What work logs about which line and date, whether it ends in an error or not."""
+    logs.set_up(as_json=True, stream=stream)
+    with suppress(QmaError):
+        work()
+    return [(one["message"], one["line"], one["business_date"]) for one in objects(stream)]
+
+
+def test_what_is_logged_of_a_missed_night_says_its_date(small, stream, monkeypatch):
+    def list_night(line, home, day, **more):
+        logging.getLogger("pipelines.nightly").info("making it")
+        raise LakeError("no table")
+
+    monkeypatch.setattr(scheduled, "list_night", list_night)
+    monkeypatch.setattr(scheduled, "make_list", lambda *args, **more: None)
+    write_toml(small.folder, lambda text: 'schedule = { missed = "all" }\n' + text)
+    now = datetime(2026, 3, 6, 4, 30, tzinfo=UTC)
+    told = said_by(stream, lambda: scheduled.make_due(str(small.folder), str(small.home.folder), clock=lambda: now))
+    days = [f"2026-03-0{day}" for day in (4, 4, 5, 5)]
+    assert [(line, day) for _, line, day in told] == [("tiny", day) for day in days]
+
+
+def test_what_is_logged_of_an_ingest_of_answers_and_of_an_audit_plan_says_the_line(small, stream, monkeypatch):
+    def logged(*args, **more):
+        logging.getLogger("qma_predict.data.ingest").warning("odd")
+
+    monkeypatch.setattr(ingest, "take_in", logged)
+    monkeypatch.setattr(feedback, "import_answers", logged)
+    line, home = str(small.folder), str(small.home.folder)
+    assert said_by(stream, lambda: ingest.ingest_flow.fn(line, home)) == [("odd", "tiny", None)]
+    assert said_by(stream, lambda: feedback.take_answers(line, home, small.folder / "x.csv"))[1:] == [
+        ("odd", "tiny", None)
+    ]
+    (small.home.published("tiny") / "2026-03-03" / "risk_list.html").unlink()
+    damaged = said_by(stream, lambda: audits.plan_audits(line, home))[2:]
+    assert [one[1:] for one in damaged] == [("tiny", None)]
+    assert "risk_list.html is missing" in damaged[0][0]
 
 
 def test_others_are_heard_from_warnings_on_and_setting_up_again_doubles_nothing(stream):

@@ -4,11 +4,12 @@ import shutil
 from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
-from small_homes import INGESTED, keep_model, write_toml
+from small_homes import FACTS, INGESTED, keep_model, write_toml
 
 from qma_predict.data.lake import Lake
 from qma_predict.home import Home
 from qma_predict.operate.status import as_json, in_words, status
+from qma_predict.publish.lists import bundle
 from qma_predict.publish.models import champion_log
 
 NOW = datetime(2026, 3, 3, 12, tzinfo=UTC)
@@ -80,6 +81,26 @@ def test_the_champion_its_age_and_who_waits_for_approval_are_told(small):
     assert found.champion == "v1 prevalence, trained with what was known until 2026-02-21, 10 days ago"
     assert (found.champion_days, found.pending) == (10, ("2",))
     assert "v2 waits for approval: qma approve tiny 2 --by NAME --why TEXT" in in_words([found], NOW)
+
+
+def test_a_log_of_champions_that_is_not_what_a_list_quotes_is_told_and_no_champion(small):
+    for version in ("1", "2"):
+        keep_model(small.home, version, NOW)
+        champion_log.append(small.home, "tiny", "promoted", version, role="first", by="a test", why="it is one", at=NOW)
+    facts = FACTS | {"provenance": {"champion_log": champion_log.head(small.home, "tiny")}}
+    bundle.publish(small.home.published("tiny"), date(2026, 3, 4), {"a.txt": b"a"}, facts=facts, receipt={})
+    log = small.home.champions("tiny")
+    for left in (log.read_bytes().splitlines(keepends=True)[0], b""):
+        log.write_bytes(left)
+        found = row(small)
+        (wrong,) = found.wrong
+        assert "that the list of 2026-03-04 quotes" in wrong
+        assert "champion      not known" in in_words([found], NOW)
+
+
+def test_kept_models_without_any_log_of_champions_are_told(small):
+    keep_model(small.home, "1", NOW)
+    assert "the log has no entry, and models are kept (v1)" in row(small).wrong[0]
 
 
 def test_when_a_message_was_last_sent_is_told(small):

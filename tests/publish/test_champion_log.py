@@ -1,14 +1,16 @@
 import json
 import os
 import resource
+import shutil
 import signal
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from qma_predict.errors import ModelError
 from qma_predict.home import open_home
-from qma_predict.publish.models import champion_log, kept_models
+from qma_predict.publish.lists import bundle
+from qma_predict.publish.models import champion_log, champion_quotes, kept_models
 from qma_predict.publish.models.model import Model
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -48,6 +50,11 @@ def test_the_newest_promotion_is_champion_and_a_refusal_changes_nothing(home):
 
 def test_without_an_entry_there_is_no_champion_and_no_head(home):
     assert champion_log.head(home, "tiny") == ""
+    with pytest.raises(
+        ModelError, match=r"the log has no entry, and models are kept \(v1, v2, v3, v4, v5\)\. If it was"
+    ):
+        champion(home)
+    shutil.rmtree(home.models("tiny"))
     with pytest.raises(ModelError, match="line tiny has no champion. Train one first: qma train tiny"):
         champion(home)
 
@@ -105,12 +112,120 @@ def test_a_line_that_a_dead_writer_did_not_finish_is_no_entry_and_is_cut_by_the_
     whole = file.read_bytes()
     say(home, "promoted", "2")
     torn = file.read_bytes()
-    for length in (len(whole) + 1, len(whole) + 100, len(torn) - 1):
+    for length in (len(whole) + 1, len(whole) + 100, len(torn) - 2):
         file.write_bytes(torn[:length])
         assert champion(home) == "1"
         say(home, "promoted", "3")
         assert champion(home) == "3"
         assert file.read_bytes().count(b"\n") == 2
+
+
+def test_a_last_line_that_hashes_whole_is_an_entry_and_the_next_one_follows_it(home):
+    for version in "12":
+        say(home, "promoted", version)
+    file, whole = home.champions("tiny"), home.champions("tiny").read_bytes()
+    file.write_bytes(whole[:-1])
+    assert champion(home) == "2"
+    say(home, "promoted", "3")
+    assert file.read_bytes().startswith(whole)
+    assert [one.version for one in champion_log.entries(home, "tiny")] == ["1", "2", "3"]
+
+
+def quote(home, day, version="1", published=NOW, **more):
+    """Publish a list that quotes the log as it is."""
+    told = {"champion_log": champion_log.head(home, "tiny")}
+    facts = {"provenance": told, "model": {"version": version}}
+    receipt = {"published_at": published.isoformat()}
+    bundle.publish(home.published("tiny"), date(2026, 3, day), {"a": b"a"}, facts=facts, receipt=receipt, **more)
+
+
+def written_anew(home, *versions):
+    """Write another log, whose hashes fit."""
+    home.champions("tiny").unlink()
+    for version in versions:
+        say(home, "promoted", version, day=-1)
+
+
+def test_a_log_that_was_written_anew_cut_or_removed_lacks_what_lists_quote(home):
+    champion_quotes.checked(home, "tiny")
+    for version in "12":
+        say(home, "promoted", version)
+        quote(home, int(version))
+    file, whole = home.champions("tiny"), home.champions("tiny").read_bytes()
+    assert len(champion_quotes.checked(home, "tiny")) == 2
+    written_anew(home, "1", "3")
+    assert champion(home) == "3"
+    for left in (file.read_bytes(), whole.splitlines(keepends=True)[0], b"", None):
+        file.unlink() if left is None else file.write_bytes(left)
+        with pytest.raises(
+            ModelError, match=r"tiny\.jsonl: lacks the entry .*\.\.\. that the list of 2026-03-02 quotes"
+        ):
+            champion_quotes.checked(home, "tiny")
+
+
+def test_a_revision_that_is_not_shown_any_more_quotes_too_and_only_the_newest_dates_may_be_asked(home):
+    say(home, "promoted", "1")
+    quote(home, 1)
+    written_anew(home, "2")
+    quote(home, 1, replace="by the log that was written anew")
+    with pytest.raises(ModelError, match="that the list of 2026-03-01 quotes"):
+        champion_quotes.checked(home, "tiny")
+    quote(home, 2)
+    assert champion_quotes.checked(home, "tiny", 1)
+    with pytest.raises(ModelError, match="that the list of 2026-03-01 quotes"):
+        champion_quotes.checked(home, "tiny", 2)
+
+
+def test_nothing_is_added_to_a_log_that_lacks_what_lists_quote_until_a_person_vouches_for_a_champion(home):
+    for version in "12":
+        say(home, "promoted", version)
+    say(home, "awaiting approval", "3", "challenger")
+    with pytest.raises(ModelError, match="lacks nothing that a list quotes"):
+        vouch(home, "2")
+    quote(home, 1)
+    written_anew(home, "1", "4")
+    say(home, "awaiting approval", "3", "challenger", day=-1)
+    found = home.champions("tiny").read_bytes()
+    for attempt in (lambda: approve(home, "3"), lambda: roll_back(home)):
+        with pytest.raises(
+            ModelError, match="there is none, a person vouches for a champion: qma approve tiny 1 --log"
+        ):
+            attempt()
+    assert home.champions("tiny").read_bytes() == found
+    entry = vouch(home, "2")
+    assert home.champions("tiny").read_bytes().startswith(found)
+    assert champion_log.in_words(entry) == "2026-03-06 12:00 UTC  v2 vouched for (first), by M. Roth: seen its lists"
+    assert champion(home) == "2"
+    assert waiting(home) == []
+    quote(home, 2, published=NOW + timedelta(days=6))
+    assert len(champion_quotes.checked(home, "tiny")) == 4
+    assert roll_back(home).version == "4"
+    file = home.champions("tiny")
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:-2]))  # as it was before
+    with pytest.raises(ModelError, match="that the list of 2026-03-02 quotes"):
+        champion_quotes.checked(home, "tiny")
+
+
+def test_a_list_after_a_person_vouched_for_a_champion_is_held_against_the_log_again(home):
+    say(home, "promoted", "1")
+    quote(home, 1)
+    home.champions("tiny").unlink()
+    vouch(home, "1")
+    say(home, "promoted", "2", day=6)
+    quote(home, 2, published=NOW + timedelta(days=7))
+    assert len(champion_quotes.checked(home, "tiny")) == 2
+    file = home.champions("tiny")
+    file.write_bytes(file.read_bytes().splitlines(keepends=True)[0])
+    with pytest.raises(ModelError, match="that the list of 2026-03-02 quotes"):
+        champion_quotes.checked(home, "tiny")
+
+
+def test_a_list_that_is_damaged_quotes_nothing(home):
+    say(home, "promoted", "1")
+    quote(home, 1)
+    home.champions("tiny").unlink()
+    (home.published("tiny") / "2026-03-01" / "manifest.json").write_text("{}")
+    assert champion_quotes.checked(home, "tiny") == []
 
 
 def test_writers_at_the_same_time_lose_no_entry(home):
@@ -149,6 +264,11 @@ def test_a_version_that_is_not_kept_cannot_be_promoted(home):
 
 def approve(home, version, by="M. Roth", why="seen its lists", day=5):
     return champion_log.approve(home, "tiny", version, by=by, why=why, now=NOW + timedelta(days=day))
+
+
+def vouch(home, version, day=5):
+    now = NOW + timedelta(days=day)
+    return champion_log.vouch(home, "tiny", version, by="M. Roth", why="seen its lists", now=now)
 
 
 def waiting(home):

@@ -11,10 +11,10 @@ from qma_predict.errors import ModelError
 from qma_predict.publish.lists.durable import flush_folder
 from qma_predict.publish.lists.manifest import sha256
 
-Event = Literal["promoted", "refused", "awaiting approval", "approved", "rolled back"]
+Event = Literal["promoted", "refused", "awaiting approval", "approved", "rolled back", "vouched for"]
 Role = Literal["first", "refresh", "challenger", "simple rule"]
 
-_REIGNS = ("promoted", "approved", "rolled back")
+_REIGNS = ("promoted", "approved", "rolled back", "vouched for")
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Entry:
         1 is the first.
     at : datetime, UTC
     event : str
-        "promoted", "refused", "awaiting approval", "approved" or "rolled back"; all but the second and third make
-        the version champion.
+        "promoted", "refused", "awaiting approval", "approved", "rolled back" or "vouched for", where entries before it
+        are lost; all but the second and third make the version champion.
     version, model_sha256 : str
         The version, and the hash by which `kept_models.read` knows it.
     role : str
@@ -58,7 +58,7 @@ class Entry:
 
 
 def read(file: Path) -> list[Entry]:
-    """All entries, oldest first; a line that a dead writer did not finish is none.
+    """All entries, oldest first; a last line that a dead writer did not finish is none, unless it hashes whole.
 
     Raises
     ------
@@ -77,8 +77,9 @@ def read(file: Path) -> list[Entry]:
         if entry is None or (entry.number, entry.previous) != (number, previous) or entry.sha256 != _hash(entry):
             raise ModelError(
                 f"{file}, entry {number}: the log of champions was changed after it was written: found an entry that "
-                "does not fit its own hash or the one before. Restore the file from a backup; lists that were "
-                "published quote the hash of what was its newest entry then."
+                "does not fit its own hash or the one before. Restore the file from a backup; if there is none, move "
+                f"it away, and a person vouches for a champion: qma approve {file.stem} VERSION --log-lost --by NAME "
+                "--why TEXT"
             )
         found.append(entry)
     return found
@@ -113,7 +114,10 @@ def _write(file: Path, row: bytes) -> None:
     file.parent.mkdir(exist_ok=True)
     with file.open("ab" if new else "r+b") as log:
         if not new:
-            log.truncate(log.seek(len(_finished(log.read()))))
+            data = log.read()
+            finished = _finished(data)
+            log.truncate(log.seek(min(len(finished), len(data))))
+            row = finished[len(data) :] + row
         log.write(row)
         log.flush()
         os.fsync(log.fileno())
@@ -123,7 +127,10 @@ def _write(file: Path, row: bytes) -> None:
 
 
 def _finished(data: bytes) -> bytes:
-    return data[: data.rfind(b"\n") + 1]
+    """The lines that are finished, each with its end; a last one that lacks nothing but its end is one of them."""
+    end = data.rfind(b"\n") + 1
+    last = _entry(data[end:])
+    return data + b"\n" if last is not None and last.sha256 == _hash(last) else data[:end]
 
 
 def _row(entry: Entry) -> bytes:

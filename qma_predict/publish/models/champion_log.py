@@ -1,8 +1,9 @@
 """Who was champion of a line when, and why: a file to which entries are only added.
 
 `<home>/champions/<line>.jsonl` has an entry a line. Each names the hash of the one before, so that none can be changed,
-left out or put in without showing; that none was taken away at the end shows against the manifests of published lists,
-which quote the hash of the newest. The log alone says who is champion; the alias in MLflow follows it.
+left out or put in without showing; that none was taken away at the end, and that the log was not written anew, shows
+against published lists, which quote the hash of the newest (`champion_quotes`). The log alone says who is champion; the
+alias in MLflow follows it.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 from qma_predict.errors import ModelError
 from qma_predict.home import Home
-from qma_predict.publish.models import kept_models
+from qma_predict.publish.models import champion_quotes, kept_models
 from qma_predict.publish.models.champion_entries import Entry, Event, Role, add, read
 from qma_predict.publish.models.model import Model
 
@@ -62,7 +63,7 @@ def append(
 
 
 def entries(home: Home, line: str) -> list[Entry]:
-    """All entries, oldest first; a line that a dead writer did not finish is none.
+    """All entries, oldest first; a last line that a dead writer did not finish is none, unless it hashes whole.
 
     Raises
     ------
@@ -104,7 +105,22 @@ def champion(home: Home, line: str, at: datetime | None = None) -> Model:
             f"{home.champions(line)}: line {line} has no champion; v{waiting[-1].version} awaits approval: "
             f"qma approve {line} {waiting[-1].version} --by NAME --why TEXT"
         )
-    raise ModelError(f"{home.champions(line)}: line {line} has no champion. Train one first: qma train {line}")
+    raise ModelError(
+        lost(home, line, known)
+        or f"{home.champions(line)}: line {line} has no champion. Train one first: qma train {line}"
+    )
+
+
+def lost(home: Home, line: str, known: Sequence[Entry]) -> str:
+    """Why there is no champion though models are kept and the log says nothing of any; empty if that is not so."""
+    kept = [f"v{version}" for version in kept_models.versions(home, line)]
+    if known or not kept:
+        return ""
+    return (
+        f"{home.champions(line)}: line {line} has no champion: the log has no entry, and models are kept "
+        f"({', '.join(kept)}). If it was removed or emptied, restore it from a backup; if its first training was "
+        f"stopped, train again: qma train {line}"
+    )
 
 
 def model_of(home: Home, line: str, entry: Entry) -> Model:
@@ -187,12 +203,12 @@ def approve(
     Raises
     ------
     ModelError
-        If it does not, the name or the reason is empty, the model or the log is not what it was, or the model holds
-        types that are not trusted.
+        If it does not, the name or the reason is empty, the model or the log is not what it was, lists quote what the
+        log lacks, or the model holds types that are not trusted.
     """
     _said(line, "approve", by, why)
     with home.writing(line):
-        known = entries(home, line)
+        known = champion_quotes.checked(home, line)
         waiting = {one.version: one for one in _awaiting(known)}
         if version not in waiting:
             raise ModelError(
@@ -229,12 +245,12 @@ def rollback(
     Raises
     ------
     ModelError
-        If there is no such version, the name or the reason is empty, the model or the log is not what it was, or the
-        model holds types that are not trusted.
+        If there is no such version, the name or the reason is empty, the model or the log is not what it was, lists
+        quote what the log lacks, or the model holds types that are not trusted.
     """
     _said(line, "rollback", by, why)
     with home.writing(line):
-        known = entries(home, line)
+        known = champion_quotes.checked(home, line)
         before = reigns(known)[:-1]
         wanted = [one for one in before if version in (None, one.version)]
         if not wanted:
@@ -246,6 +262,36 @@ def rollback(
         _usable(home, model_of(home, line, wanted[-1]), trust)
         role = wanted[-1].role
         return _add(home, line, known, "rolled back", wanted[-1].version, role=role, by=by, why=why, at=now)
+
+
+def vouch(
+    home: Home, line: str, version: str, *, by: str, why: str, now: datetime, trust: Collection[str] = ()
+) -> Entry:
+    """Make a kept version champion where the log lacks what lists quote, or is gone, and no backup is left.
+
+    What lists quoted until now is not held against the log any more.
+
+    Parameters
+    ----------
+    home, line, version, by, why, now, trust
+        As for `approve`.
+
+    Raises
+    ------
+    ModelError
+        If the log lacks nothing, an entry of it was changed, the name or the reason is empty, or the model cannot be
+        used.
+    """
+    _said(line, "approve", by, why)
+    with home.writing(line):
+        known = entries(home, line)
+        if not (champion_quotes.lacking(champion_quotes.quotes(home, line), known) or lost(home, line, known)):
+            raise ModelError(
+                f"{home.champions(line)}: lacks nothing that a list quotes. Without --log-lost, a version that awaits "
+                f"approval is approved; to go back to another one: qma rollback {line} --to VERSION"
+            )
+        _usable(home, kept_models.read(home, line, version), trust)
+        return _add(home, line, known, "vouched for", version, role="first", by=by, why=why, at=now)
 
 
 def _usable(home: Home, model: Model, trust: Collection[str]) -> None:
