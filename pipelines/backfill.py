@@ -68,6 +68,9 @@ def backfill_flow(line: str, home: str, first: date, last: date) -> Backfilled:
             except QmaError as error:
                 log.warning("no list: %s", error)
                 failed.append((day, str(error)))
+            except Exception as error:  # whatever one date raises, those after it can be made
+                log.exception("no list")
+                failed.append((day, repr(error)))
             else:
                 made.append(day)
     return Backfilled(tuple(made), tuple(day for day in asked if day in published), tuple(failed))

@@ -14,14 +14,15 @@ from prefect import flow
 from pipelines.ingest import now_utc, take_in_for
 from pipelines.logs import about
 from pipelines.steps import step
-from pipelines.tonight import Champion, lay_out, load_champion, provenance
+from pipelines.tonight import Champion, champion_tonight, lay_out, provenance
 from qma_predict.data.lake import History, Lake
 from qma_predict.errors import PublicationError
 from qma_predict.home import Home, open_home
 from qma_predict.line import Line, load_line
-from qma_predict.publish.lists import bundle, desk
+from qma_predict.publish.lists import bundle, definitions, desk
 from qma_predict.publish.messages import digest as messages
 from qma_predict.publish.night import Provenance
+from qma_predict.review.earlier import EarlierLists, lists_before
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ def list_night(
 
 def _publish(line: Line, home: Home, business_date: date, replace: str | None, retrospective: bool) -> None:
     history = Lake(home.lake(line.name)).at(line.as_of(business_date))
-    champion = load_champion(home, line, line.as_of(business_date), retrospective=retrospective)
+    champion = champion_tonight(home, line, line.as_of(business_date), retrospective=retrospective)
+    definitions.keep(home, line)
     publish_night(
         history,
         line,
@@ -67,10 +69,12 @@ def publish_night(
     folder: Path,
     champion: Champion,
     under: Provenance,
+    lists: EarlierLists | None = None,
     replace: str | None = None,
 ) -> None:
-    """Make the list of a business date with the lists in a folder before it, and publish it there."""
-    night = lay_out(history, line, business_date, champion, folder, under)
+    """Make the list of a business date, by default with the lists in a folder before it, and publish it there."""
+    lists = lists or lists_before(folder, line, history.as_of.to_pydatetime())
+    night = lay_out(history, line, business_date, champion, lists, under)
     receipt = {"published_at": datetime.now(UTC).isoformat(), "host": platform.node(), "process": os.getpid()}
     bundle.publish(folder, business_date, night.contents, facts=night.facts, receipt=receipt, replace=replace)
 

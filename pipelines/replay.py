@@ -1,10 +1,9 @@
 """Flow: the lists people would have got, made again with only what was known on each night, and judged."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -13,49 +12,39 @@ from prefect import flow
 
 from pipelines.logs import about
 from pipelines.nightly import publish_night
+from pipelines.replay_calendar import catch_up
 from pipelines.steps import step
 from pipelines.tonight import Champion, load_champion, load_model, provenance
-from pipelines.train import decide
 from qma_predict.data.lake import History, Lake
-from qma_predict.errors import LakeError, ModelError, PublicationError
+from qma_predict.errors import DamagedList, LakeError, LineError, ModelError, PublicationError
 from qma_predict.home import Home, open_home
 from qma_predict.learn.baselines import BASELINES
-from qma_predict.learn.dataset import Dataset, make_dataset
+from qma_predict.learn.dataset import make_dataset
 from qma_predict.learn.labels import labels
-from qma_predict.learn.reference import make_reference
 from qma_predict.learn.risk_model import RiskModel
-from qma_predict.learn.training import Training
 from qma_predict.learn.weights import inspection_weights
 from qma_predict.line import Line, load_line
-from qma_predict.line.operation import firings
 from qma_predict.operate import replay_page
 from qma_predict.operate.replay_folder import (
     Begun,
     begin,
     compared,
     copy_earlier,
-    training_whole,
-    undo_training,
+    failed_trainings,
 )
 from qma_predict.operate.replay_ladder import fit_ladder, new_units_scored
-from qma_predict.operate.replay_report import LISTS, Replay, evaluate
-from qma_predict.publish.lists import bundle
+from qma_predict.operate.replay_report import LISTS, NO_LIST, Replay, evaluate
+from qma_predict.publish.lists import bundle, definitions
 from qma_predict.publish.lists.durable import write_whole
 from qma_predict.publish.models import champion_log, kept_models
-from qma_predict.publish.models.model import Model, described, line_of
+from qma_predict.publish.models.model import Model, line_of
 from qma_predict.publish.night import Provenance
 from qma_predict.publish.reaction import Predict, read_shadow
-from qma_predict.review.earlier import lists_before
+from qma_predict.review.earlier import EarlierLists, lists_before, lists_named
 from qma_predict.review.performance import published_scores
 from qma_predict.review.promises import promises
 
 log = logging.getLogger(__name__)
-
-WITHOUT_CALENDAR = timedelta(days=7)
-"""How often models are trained in a replay where the line names no times for it."""
-
-LONGEST_CALENDAR = timedelta(days=400)
-"""How far back a training by the calendar is looked for that came before the first night."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +57,14 @@ class Replayed:
 
 @dataclass(frozen=True)
 class _Replay:
-    """What the nights of a replay are made from."""
+    """What the nights of a replay are made from, and why some have no list."""
 
     line: Line
     home: Home
     place: Home
     begun: Begun
     ladders: dict[tuple[datetime, str], Mapping[str, RiskModel]] = field(default_factory=dict)
+    without: dict[date, str] = field(default_factory=dict)
 
     @property
     def lists(self) -> Path:
@@ -94,29 +84,43 @@ class _Replay:
         """What was known at a moment."""
         return Lake(self.home.lake(self.line.name)).at(moment, self.begun.versions if versions is None else versions)
 
+    def defined(self, digest: str) -> Line:
+        """The line as the `line.toml` of this digest defined it, or as today's does where that is not kept."""
+        try:
+            return definitions.as_defined(self.home, self.line, digest)
+        except LineError as error:
+            log.warning("taken by today's line.toml: %s", error)
+            return self.line
+
 
 @dataclass(frozen=True)
 class _Had:
-    """What a night had: what was known, its champion, and when the simple rules were fitted with it."""
+    """What a night had: its line.toml, what was known, its champion, when the simple rules were fitted with it.
 
+    And the lists before it; None stands for those of the replay.
+    """
+
+    line: Line
     history: History
     champion: Champion
     under: Provenance
     trained_at: datetime
+    lists: EarlierLists | None = None
 
 
 @flow(name="replay")
 def replay_flow(line: str, home: str, first: date, last: date, out: str | None = None) -> Replayed:
     """Make the lists from `first` to `last` again, apart from the real ones, and judge them by what became known.
 
-    A night that was really run has the tables and the model that its manifest names; the others have the champion by
-    the line's training calendar. What was replayed before is verified and kept, so that a replay that was interrupted
-    goes on, and ends in the same bytes.
+    A night that was really run has the line.toml, the tables, the model and the earlier lists that its manifest names;
+    the others have today's line.toml, and the champion by its training calendar. A night before there is one has no
+    list. What was replayed before is verified and kept, so that a replay that was interrupted goes on, and ends in the
+    same bytes.
 
     Raises
     ------
     PublicationError
-        The dates are in the wrong order, or the lake does not reach to them.
+        The dates are in the wrong order, the lake does not reach to them, or no list can be made for any.
     HomeError
         If the folder holds something else.
     """
@@ -129,7 +133,10 @@ def replay_flow(line: str, home: str, first: date, last: date, out: str | None =
         asked = _asked(replay)
         for number, day in enumerate(asked, start=1):
             with about(line=definition.name, business_date=day):
-                step(_night)(replay, day)
+                if why := step(_night)(replay, day):
+                    log.warning("night %d of %d has no list: %s", number, len(asked), why)
+                    replay.without[day] = why
+                    continue
                 found = compared(replay.real, replay.lists, day)
                 log.info("night %d of %d replayed%s", number, len(asked), f", {found}" if found else "")
         judged = _judged(replay, asked)
@@ -167,17 +174,22 @@ def _asked(replay: _Replay) -> list[date]:
     return asked
 
 
-def _night(replay: _Replay, day: date) -> None:
-    """Score a night's new candidates by the ladder, and publish its list into the replay."""
+def _night(replay: _Replay, day: date) -> str:
+    """Score a night's new candidates by the ladder, and publish its list into the replay; else return why not."""
     if day in bundle.published_dates(replay.lists):
         bundle.verify(replay.lists / day.isoformat())
-        return
+        return ""
     had = _as_it_was(replay, day) or _by_the_calendar(replay, day)
-    line, file = line_of(replay.line, had.champion.model), replay.ladder(day)
+    if isinstance(had, str):
+        return had
+    line, file = line_of(had.line, had.champion.model), replay.ladder(day)
     file.parent.mkdir(parents=True, exist_ok=True)
     scored = new_units_scored(had.history, line, _ladder(replay, line, had.trained_at), day)
     write_whole(file, scored.to_parquet(index=False))
-    publish_night(had.history, replay.line, day, folder=replay.lists, champion=had.champion, under=had.under)
+    publish_night(
+        had.history, had.line, day, folder=replay.lists, champion=had.champion, under=had.under, lists=had.lists
+    )
+    return ""
 
 
 def _as_it_was(replay: _Replay, day: date) -> _Had | None:
@@ -185,8 +197,9 @@ def _as_it_was(replay: _Replay, day: date) -> _Had | None:
     if day not in bundle.published_dates(replay.real):
         return None
     facts = bundle.read(replay.real, day)["facts"]
+    line = replay.defined(facts["line_digest"])
     try:
-        history = replay.at(replay.line.as_of(day), facts["lake_versions"])
+        history = replay.at(line.as_of(day), facts["lake_versions"])
         champion = load_model(replay.home, _model_of(replay, facts), replay.line.learning.trust)
     except (LakeError, ModelError) as error:
         log.warning("cannot be made again as it was: %s", error)
@@ -206,7 +219,19 @@ def _as_it_was(replay: _Replay, day: date) -> _Had | None:
     under = dict(facts.get("provenance", {}))
     if under.get("next_training"):
         under["next_training"] = datetime.fromisoformat(under["next_training"])
-    return _Had(history, champion, Provenance(**under), champion.model.as_of)
+    lists = _lists_of(replay, facts, history)
+    return _Had(line, history, champion, Provenance(**under), champion.model.as_of, lists)
+
+
+def _lists_of(replay: _Replay, facts: Mapping[str, Any], history: History) -> EarlierLists | None:
+    """The lists that were read for one that was really made; None if it does not say, or one is not what it was."""
+    if "earlier_lists" not in facts:  # of an earlier version of the program
+        return None
+    try:
+        return lists_named(replay.real, facts["earlier_lists"], history.as_of.to_pydatetime())
+    except DamagedList as error:
+        log.warning("has the replay's lists before it: %s", error)
+        return None
 
 
 def _model_of(replay: _Replay, facts: Mapping[str, Any]) -> Model:
@@ -227,53 +252,23 @@ def _challenger(replay: _Replay, day: date, facts: Mapping[str, Any]) -> tuple[M
         return None
 
 
-def _by_the_calendar(replay: _Replay, day: date) -> _Had:
-    """What a night would have had: the newest tables as known then, and the champion of a training calendar."""
+def _by_the_calendar(replay: _Replay, day: date) -> _Had | str:
+    """What a night would have had: the newest tables as known then, and the champion of a training calendar.
+
+    Why it has no list, if there was no champion yet.
+    """
     line, place, moment = replay.line, replay.place, replay.line.as_of(day)
-    undo_training(place, line.name)
-    trained = {entry.at for entry in champion_log.entries(place, line.name)}
-    moments = list(_trainings(replay, day))
-    for at in (at for at in moments if at not in trained):
-        log.info("training as of %s UTC", f"{at:%Y-%m-%d %H:%M}")
-        _train(replay, at)
+    trained = catch_up(place, line, line.as_of(replay.begun.first), moment, replay.at)
+    if champion_log.reigning(champion_log.entries(place, line.name)) is None:
+        why = [why for at, why in sorted(failed_trainings(place).items()) if at <= moment]
+        return f"there is no champion yet: {why[-1] if why else 'no training made one'}"
     history, champion = replay.at(moment), load_champion(place, line, moment, retrospective=True)
-    return _Had(history, champion, provenance(line, history, champion), moments[-1])
-
-
-def _trainings(replay: _Replay, day: date) -> Iterator[datetime]:
-    """Moments [UTC] up to a night at which the calendar trains, from the newest before the replay's first night on."""
-    line, until = replay.line, replay.line.as_of(day)
-    first = line.as_of(replay.begun.first)
-    if line.training.cron is None:
-        count = (until - first) // WITHOUT_CALENDAR
-        yield from (first + number * WITHOUT_CALENDAR for number in range(count + 1))
-        return
-    fires = firings(line.training.cron, line.timezone, first - LONGEST_CALENDAR)
-    moments = list(takewhile(lambda moment: moment <= until, fires))
-    before = [moment for moment in moments if moment <= first][-1:]
-    yield from before or [first]
-    yield from (moment for moment in moments if moment > first)
-
-
-def _train(replay: _Replay, at: datetime) -> None:
-    """Train and decide as the line does, with what was known then; approvals that it asks for are taken to be given."""
-    approved = replay.line.training.model_copy(update={"approval": False})
-    dataset = make_dataset(replay.at(at), replay.line.model_copy(update={"training": approved}))
-    with training_whole(replay.place, replay.line.name):
-        decide(replay.place, dataset, at, keep=_keep)
-
-
-def _keep(place: Home, dataset: Dataset, training: Training) -> Model:
-    """Keep the winner of a training without MLflow, whose numbers of runs are never the same."""
-    model = described(dataset, training, (training.practice.sentence, training.shuffled.sentence))
-    baseline, reference = training.models[model.baseline], make_reference(dataset, training)
-    winner, trust = training.models[training.winner], dataset.line.learning.trust
-    return kept_models.keep(place, model, winner, baseline, reference, "", trust=trust)
+    return _Had(line, history, champion, provenance(line, history, champion), trained[-1])
 
 
 def _ladder(replay: _Replay, line: Line, at: datetime) -> Mapping[str, RiskModel]:
     """The simple rules as fitted with what was known at a moment."""
-    key = (at, repr(line.learning))
+    key = (at, repr(line))
     if key not in replay.ladders:
         replay.ladders[key] = fit_ladder(make_dataset(replay.at(at), line))
     return replay.ladders[key]
@@ -282,11 +277,17 @@ def _ladder(replay: _Replay, line: Line, at: datetime) -> Mapping[str, RiskModel
 def _judged(replay: _Replay, asked: list[date]) -> Replay:
     """The replayed lists and the ladder, by all that is known."""
     line, folder = replay.line, replay.lists
+    made = [day for day in asked if day not in replay.without]
+    if not made:
+        raise PublicationError(
+            f"line {line.name}: no list can be made from {asked[0]} to {asked[-1]}: {replay.without[asked[-1]]} "
+            "Name later dates."
+        )
     known = replay.at(replay.begun.known_until)
-    ladder = pd.concat([pd.read_parquet(replay.ladder(day)).assign(night=day) for day in asked], ignore_index=True)
+    ladder = pd.concat([pd.read_parquet(replay.ladder(day)).assign(night=day) for day in made], ignore_index=True)
     ladder = ladder.drop_duplicates("unit_id").astype({"unit_id": "str"})
     units = ladder[["unit_id", "cutoff"]]
-    lists = published_scores(folder, asked).reset_index().drop_duplicates("unit_id")
+    lists = published_scores(folder, made).reset_index().drop_duplicates("unit_id")
     scores = {LISTS: lists} | {
         name: ladder[["unit_id", "night", name]].rename(columns={name: "score"}) for name in BASELINES
     }
@@ -296,10 +297,26 @@ def _judged(replay: _Replay, asked: list[date]) -> Replay:
     most = len(bundle.published_dates(folder))
     told = promises(lists_before(folder, line, known.as_of.to_pydatetime(), most=most), known, line, most=most)
     nights = pd.DataFrame([_facts(replay, day) for day in asked])
-    return evaluate(line, nights, told, scores, outcome, None if equal else weight, replay.begun.known_until)
+    judged = evaluate(line, nights, told, scores, outcome, None if equal else weight, replay.begun.known_until)
+    return replace(judged, failed=failed_trainings(replay.place))
 
 
 def _facts(replay: _Replay, day: date) -> dict[str, Any]:
+    real = compared(replay.real, replay.lists, day)
+    if day in replay.without:
+        return {
+            "business_date": day,
+            "state": NO_LIST,
+            "reasons": (replay.without[day],),
+            "model": "",
+            "version": "",
+            "trained_until": None,
+            "candidates": 0,
+            "listed": 0,
+            "capacity": replay.line.list.capacity,
+            "issues": (),
+            "real": real,
+        }
     facts = bundle.read(replay.lists, day)["facts"]
     return {
         "business_date": day,
@@ -310,8 +327,9 @@ def _facts(replay: _Replay, day: date) -> dict[str, Any]:
         "trained_until": date.fromisoformat(facts["model"]["as_of"][:10]),
         "candidates": facts["candidates"],
         "listed": facts["listed"],
+        "capacity": replay.defined(facts["line_digest"]).list.capacity,
         "issues": tuple(issue["title"] for issue in facts["issues"]),
-        "real": compared(replay.real, replay.lists, day),
+        "real": real,
     }
 
 

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,13 +16,14 @@ from qma_predict.home import Home
 from qma_predict.learn.reference import Reference
 from qma_predict.line import Line
 from qma_predict.line.operation import firings
-from qma_predict.publish.models import champion_log, kept_models
+from qma_predict.publish.models import champion_log, champion_quotes, kept_models
 from qma_predict.publish.models.champion_entries import Entry
 from qma_predict.publish.models.model import Model, line_of
 from qma_predict.publish.night import Earlier, Night, Provenance, knows_too_much, make_night
 from qma_predict.publish.reaction import Predict, Scorers
 from qma_predict.review.candidates import earlier_candidates
-from qma_predict.review.earlier import lists_before
+from qma_predict.review.earlier import EarlierLists
+from qma_predict.review.issue_answers import owners
 from qma_predict.review.promises import promises
 from qma_predict.review.reaction import reaction
 
@@ -50,6 +50,8 @@ class Champion:
         Whose scores are kept unseen.
     log : tuple of Entry
         The champion log by which it was found; empty if it was found otherwise.
+    quoted : str
+        Hash of the entry by which it was champion, where a list says so that quotes it and the log does not.
     """
 
     model: Model
@@ -60,6 +62,57 @@ class Champion:
     instead: str = ""
     challenger: tuple[Model, Predict] | None = None
     log: tuple[Entry, ...] = ()
+    quoted: str = ""
+
+
+def champion_tonight(home: Home, line: Line, moment: datetime, *, retrospective: bool = False) -> Champion:
+    """Load the champion by the log; if that is not what lists quote, the model of the newest list that quotes it.
+
+    Parameters
+    ----------
+    home, line, moment, retrospective
+        As `load_champion` takes them.
+
+    Raises
+    ------
+    ModelError
+        As `load_champion`, or if nothing that those lists name can be used.
+    """
+    try:
+        champion_quotes.checked(home, line.name, champion_quotes.NEWEST)
+    except ModelError as error:
+        return _by_lists(home, line, moment, str(error))
+    return load_champion(home, line, moment, retrospective=retrospective)
+
+
+def _by_lists(home: Home, line: Line, moment: datetime, wrong: str) -> Champion:
+    """The model of the newest list whose model can be used; it is quoted on, so that the log fits once it is restored.
+
+    Parameters
+    ----------
+    wrong : str
+        What is wrong with the log.
+    """
+    log.error("%s", wrong)
+    problems: dict[tuple[str, str], str] = {}
+    for one in champion_quotes.quotes(home, line.name, champion_quotes.NEWEST):
+        named = (one.version, one.model_sha256)
+        if named in problems:
+            continue
+        try:
+            model = kept_models.read(home, line.name, one.version, one.model_sha256 or None)
+            if model.as_of > moment:
+                raise ModelError(knows_too_much(line, model, moment))
+            loaded = load_model(home, model, line.learning.trust)
+        except ModelError as error:
+            problems[named] = str(error)
+            continue
+        why = (
+            f"the log of champions is not the one that lists quote (qma doctor {line.name}), so that v{one.version} is "
+            f"used, as for the list of {one.business_date}, which quotes its entry {one.entry[:12]}..."
+        )
+        return replace(loaded, instead=why, quoted=one.entry)
+    raise ModelError("\n".join([wrong, *problems.values()]))
 
 
 def load_champion(home: Home, line: Line, moment: datetime, *, retrospective: bool = False) -> Champion:
@@ -82,6 +135,7 @@ def load_champion(home: Home, line: Line, moment: datetime, *, retrospective: bo
     """
     known = champion_log.entries(home, line.name)
     then = champion_log.reigning(known, moment) if retrospective else None
+    damaged: list[str] = []
     problems: list[str] = []
     for entry in _reigned(known, then or champion_log.reigning(known)):
         try:
@@ -89,14 +143,15 @@ def load_champion(home: Home, line: Line, moment: datetime, *, retrospective: bo
             loaded = replace(load_model(home, model, line.learning.trust), log=tuple(known))
         except ModelError as error:
             log.error("%s", error)
+            damaged.append(str(error))
             problems.append(str(error))
             continue
         if loaded.model.as_of > moment:
             problems.append(knows_too_much(line, loaded.model, moment))
             continue
+        if why := damaged if retrospective else problems:
+            return replace(loaded, instead=f"v{loaded.model.version}, an earlier champion, is used. {why[0]}")
         newest = entry == champion_log.reigning(known)
-        if problems and not newest and not retrospective:
-            return replace(loaded, instead=f"v{loaded.model.version}, an earlier champion, is used. {problems[0]}")
         return replace(loaded, challenger=_challenger(home, line, known) if newest else None)
     if problems:
         raise ModelError("\n".join(problems))
@@ -154,7 +209,7 @@ def provenance(line: Line, history: History, champion: Champion, *, retrospectiv
     entry = next((one for one in reversed(known) if one.reigns and one.version == champion.model.version), None)
     moment = history.as_of.to_pydatetime()
     return Provenance(
-        champion_log=known[-1].sha256 if known else "",
+        champion_log=known[-1].sha256 if known else champion.quoted,
         approved=f"{entry.event} by {entry.by}" if entry else "",
         next_training=next(firings(line.training.cron, line.timezone, moment)) if line.training.cron else None,
         retrospective=retrospective,
@@ -162,7 +217,7 @@ def provenance(line: Line, history: History, champion: Champion, *, retrospectiv
 
 
 def lay_out(
-    history: History, line: Line, business_date: date, champion: Champion, folder: Path, under: Provenance
+    history: History, line: Line, business_date: date, champion: Champion, lists: EarlierLists, under: Provenance
 ) -> Night:
     """Make the list of a business date.
 
@@ -173,18 +228,17 @@ def lay_out(
     line : Line
     business_date : date
     champion : Champion
-    folder : Path
-        Published lists, of which those before the night are looked at.
+    lists : EarlierLists
+        Those before the night.
     under : Provenance
     """
     line = line_of(line, champion.model)
-    lists = lists_before(folder, line, history.as_of.to_pydatetime())
     told = promises(lists, history, line)
     reacted = reaction(lists, history, line, champion.model, told)
     reacted = replace(reacted, invalid=champion.invalid, instead=champion.instead)
     scorers = Scorers(champion.predict, champion.rule, _unseen(champion.challenger, history, line))
     known = earlier_candidates(lists, champion.model)
-    before = Earlier(told, known.scores, known.drawn, reacted)
+    before = Earlier(told, known.scores, known.drawn, reacted, lists.named, owners(history))
     return make_night(history, line, business_date, champion.model, scorers, champion.reference, before, under)
 
 

@@ -31,7 +31,8 @@ STORE_LOCK = "mlflow.store"
 class Home:
     """Where things lie: `lake/<line>`, `models/<line>`, `champions`, `published/<line>`, `desk.db`, `mlflow`.
 
-    Make one with `open_home`. It also has a lock a line for writers.
+    And `definitions/<line>`, by which lists were made. Make one with `open_home`. It also has a lock a line for
+    writers.
     """
 
     folder: Path
@@ -43,6 +44,10 @@ class Home:
     def published(self, line: str) -> Path:
         """Folder of a line's published lists."""
         return self.folder / "published" / line
+
+    def definitions(self, line: str) -> Path:
+        """Folder of the texts of `line.toml` by which a line's lists were made, a file a digest."""
+        return self.folder / "definitions" / line
 
     def models(self, line: str) -> Path:
         """Folder of a line's kept models, a folder a version."""

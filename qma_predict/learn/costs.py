@@ -11,7 +11,7 @@ def expected_cost(
     y_true: npt.ArrayLike,
     score: npt.ArrayLike,
     *,
-    capacity: int,
+    capacity: int | np.ndarray,
     costs: Costs,
     nights: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,

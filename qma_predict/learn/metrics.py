@@ -29,7 +29,7 @@ def tally_nights(
     y_true: npt.ArrayLike,
     score: npt.ArrayLike,
     *,
-    capacity: int,
+    capacity: int | np.ndarray,
     nights: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
 ) -> Tally:
@@ -43,8 +43,8 @@ def tally_nights(
     ----------
     y_true, score : array-like of shape (n_units,)
         See the module.
-    capacity : int
-        Units that can be checked a night, 0 or more.
+    capacity : int, or ndarray of int of shape (n_nights,)
+        Units that can be checked a night, or on each in ascending order, 0 or more.
     nights : array-like of shape (n_units,), optional
         The business date whose list the unit competes for; by default all units compete for one list.
     sample_weight : array-like of shape (n_units,), optional
@@ -62,7 +62,7 @@ def tally_nights(
     """
     labels, scores = _checked(y_true, score)
     night = _night_numbers(nights, len(labels))
-    if capacity < 0:
+    if np.min(capacity, initial=0) < 0:
         raise ValueError(f"capacity is {capacity}; expected 0 or more units a night")
     rows = pd.DataFrame({"night": night, "rank": -scores, "units": 1.0})
     weights = _weights(sample_weight, len(labels))
@@ -70,7 +70,8 @@ def tally_nights(
     rows["defects"] = np.nan_to_num(labels) * weights
     ties = rows.groupby(["night", "rank"]).sum()  # sorted: per night from the highest score down
     per_night = ties["units"].groupby(level="night")
-    places_left = capacity - (per_night.cumsum() - ties["units"])
+    places = np.broadcast_to(capacity, int(night.max(initial=-1)) + 1)[ties.index.get_level_values("night")]
+    places_left = places - (per_night.cumsum() - ties["units"])
     chance = (places_left / ties["units"]).clip(0.0, 1.0)
     expected = pd.DataFrame({"found": chance * ties["defects"], "known": chance * ties["known"]})
     expected["defects"] = ties["defects"]
@@ -82,7 +83,7 @@ def precision_at_capacity(
     y_true: npt.ArrayLike,
     score: npt.ArrayLike,
     *,
-    capacity: int,
+    capacity: int | np.ndarray,
     nights: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
 ) -> float:
@@ -124,7 +125,7 @@ def recall_at_capacity(
     y_true: npt.ArrayLike,
     score: npt.ArrayLike,
     *,
-    capacity: int,
+    capacity: int | np.ndarray,
     nights: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
 ) -> float:

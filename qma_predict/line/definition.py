@@ -30,7 +30,9 @@ from qma_predict.line.kinds import (
 from qma_predict.line.operation import Schedule, TrainingPlan, every_day_at, firings
 from qma_predict.line.policy import Costs, Messages, RiskList
 
-TableName = Literal["units", "visits", "readings", "tags", "materials", "events", "inspections", "agreement", "answers"]
+TableName = Literal[
+    "units", "visits", "readings", "tags", "materials", "events", "inspections", "agreement", "answers", "issue_answers"
+]
 
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 """A variable of the environment in a path, URL or query, such as `${QMA_DATA}`."""
@@ -203,7 +205,7 @@ class Source(Part):
         both = sorted(self.columns.keys() & self.constants.keys())
         if both:
             raise ValueError(f"columns and constants both name {', '.join(both)}, expected one of them")
-        if self.shift and self.table in ("visits", "tags", "answers"):
+        if self.shift and self.table in ("visits", "tags", "answers", "issue_answers"):
             raise ValueError(f"shift goes with tables whose rows have occurred_at, found it with {self.table}")
         for name, given in (("tags", self.tags), ("units", self.units)):
             if given and self.table != "readings":
@@ -244,6 +246,7 @@ class Line(Part):
     costs: Costs = Costs()
     messages: Messages = Messages()
     sources: Annotated[tuple[Source, ...], Some]
+    _text: bytes = PrivateAttr(default=b"")
     _digest: str = PrivateAttr(default="")
     _file: str = PrivateAttr(default="line.toml")
 
@@ -275,6 +278,11 @@ class Line(Part):
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
+
+    @property
+    def text(self) -> bytes:
+        """Text of `line.toml`, with variables as it has them."""
+        return self._text
 
     @property
     def digest(self) -> str:

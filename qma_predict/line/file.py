@@ -36,9 +36,29 @@ def load_line(line: str | Path, environ: Mapping[str, str] | None = None) -> Lin
     file = _find(line)
     try:
         text = file.read_bytes()
-        data = tomllib.loads(text.decode("utf-8-sig"))  # some editors on Windows write a byte order mark
     except OSError as error:
         raise LineError(f"{file}: cannot be read: {error.strerror}. Check its permissions.") from error
+    return parse_line(text, file, environ)
+
+
+def parse_line(text: bytes, file: Path, environ: Mapping[str, str] | None = None) -> Line:
+    """Line that this text defines, as `load_line` reads it from a file.
+
+    Parameters
+    ----------
+    text : bytes
+    file : Path
+        From whose folder relative paths are taken; messages name it.
+    environ : mapping, optional
+        As for `load_line`.
+
+    Raises
+    ------
+    LineError
+        As `load_line`.
+    """
+    try:
+        data = tomllib.loads(text.decode("utf-8-sig"))  # some editors on Windows write a byte order mark
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LineError(f"{file}: not valid TOML: {error}. Expected UTF-8 text in TOML syntax.") from error
     try:
@@ -49,6 +69,7 @@ def load_line(line: str | Path, environ: Mapping[str, str] | None = None) -> Lin
     environ = os.environ if environ is None else environ
     told = parsed.messages.model_copy(update={"to": _addresses(parsed.messages.to, environ)})
     resolved = parsed.model_copy(update={"sources": _resolve(file, parsed, environ), "messages": told})
+    resolved._text = text
     resolved._digest = hashlib.sha256(text).hexdigest()
     resolved._file = str(file)
     return resolved

@@ -39,7 +39,8 @@ class TrainingPlan(Part):
     cron : str, optional
         Minute, hour, day, month, weekday in the line's zone; only by hand without it.
     margin : float
-        Share of the champion's value by which a refresh may be worse, and a challenger has to be better.
+        Share of the champion's value by which a refresh may be worse, and a challenger has to be better. What may go
+        wrong, one time in twenty and in forty (`qma_predict.learn.promotion`), is meant of each decision by itself.
     approval : bool
         Whether a named person has to approve the first model and every challenger; refreshes need nobody.
     """

@@ -26,6 +26,8 @@ BEGUN = "replay.json"
 
 _UNFINISHED = "training.json"
 
+_FAILED = "failed_trainings.json"
+
 
 @dataclass(frozen=True)
 class Begun:
@@ -132,16 +134,33 @@ def undo_training(place: Home, line: str) -> None:
     file.unlink()
 
 
+def failed_trainings(place: Home) -> dict[datetime, str]:
+    """Trainings of a replay that gave no model, by their moment [UTC], and why."""
+    file = place.folder / _FAILED
+    said = json.loads(file.read_bytes()) if file.exists() else {}
+    return {datetime.fromisoformat(moment): why for moment, why in said.items()}
+
+
+def note_failed(place: Home, at: datetime, why: str) -> None:
+    """Note that a training gave no model, so that a replay that goes on later does as this one."""
+    failed = failed_trainings(place) | {at: why.replace(f"{place.folder}/", "")}
+    write_whole(place.folder / _FAILED, as_json({moment.isoformat(): why for moment, why in failed.items()}))
+
+
 def compared(real: Path, folder: Path, day: date) -> str:
-    """Whether a replayed list is the one that was really made: "same", "differs: ..."; empty if none was made."""
+    """Whether a replayed list is the one that was really made: "same", "differs: ..."; empty if none was made.
+
+    What an earlier version of the program did not say yet is not compared, nor the text of line.toml where all that
+    follows from it is the same.
+    """
     if day not in bundle.published_dates(real):
         return ""
+    if day not in bundle.published_dates(folder):
+        return "differs: there is no list in the replay"
     theirs, ours = bundle.read(real, day), bundle.read(folder, day)
-    files = [name for name in sorted(theirs["files"] | ours["files"])
-             if theirs["files"].get(name) != ours["files"].get(name)]  # fmt: skip
-    facts = [name for name in sorted(theirs["facts"] | ours["facts"])
-             if theirs["facts"].get(name) != ours["facts"].get(name)]  # fmt: skip
-    if not files and not facts:
+    files = [name for name, of in sorted(theirs["files"].items()) if of != ours["files"].get(name)]
+    facts = [name for name, of in sorted(theirs["facts"].items()) if of != ours["facts"].get(name)]
+    if not files and set(facts) <= {"line_digest"}:
         return "same"
     because = "line.toml was changed since; " if "line_digest" in facts else ""
     return f"differs: {because}{', '.join([*files, *facts])}"

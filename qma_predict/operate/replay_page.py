@@ -13,7 +13,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from qma_predict.learn.rates import percent
-from qma_predict.operate.replay_report import LISTS, METRICS, Replay
+from qma_predict.operate.replay_report import LISTS, METRICS, NO_LIST, Replay, checks_words
 from qma_predict.publish.pages import pictures
 from qma_predict.publish.pages.facts import kept_words
 from qma_predict.publish.pages.templates import template
@@ -42,6 +42,8 @@ def words(replay: Replay) -> str:
         f"States: {_states_words(replay)}.",
         f"Lists that were really made: {_real_words(replay)}.",
     ]
+    if replay.failed:
+        lines.append("\n".join(_failed_words(replay)))
     return "\n".join(lines)
 
 
@@ -60,15 +62,16 @@ def render(replay: Replay) -> str:
         promise=_promise_words(replay),
         states=_states_words(replay),
         real=_real_words(replay),
-        capacity=counted(line.list.capacity, "check"),
+        capacity=checks_words(nights),
         block=counted(replay.block, "night"),
         figures=_table(replay.figures, "contestant"),
         over_all=_table(replay.over_all, "contestant"),
         differences=_table(replay.differences, "baseline"),
         nights=[_night(row) for row in nights.to_dict("records")],
         differing=_differing(nights),
+        failed=_failed_words(replay),
         has_issues=bool(nights["issues"].map(len).any()),
-        promises_drawn=Markup(pictures.nights(nights)),
+        promises_drawn=Markup(pictures.nights(nights[nights["state"] != NO_LIST])),
         found_drawn=Markup(found_by_night(replay.found)),
     )
 
@@ -127,7 +130,10 @@ def _long(day: date) -> str:
 
 
 def _promise_words(replay: Replay) -> str:
-    said = kept_words(replay.nights)
+    said = kept_words(replay.nights[replay.nights["state"] != NO_LIST])
+    if replay.judged:
+        share = replay.kept_share
+        said += f"; share kept {percent(share.value) if np.isnan(share.low) else share}"
     if np.isnan(replay.found_per_promised):
         return said
     between = "" if np.isnan(replay.found_low) else f" ({replay.found_low:.2f} to {replay.found_high:.2f})"
@@ -152,6 +158,15 @@ def _real_words(replay: Replay) -> str:
     if other.empty:
         return f"{same}, all the same to the byte"
     return f"{same + len(other)}, of which {counted(len(other), 'list')} came out different: see the nights"
+
+
+def _failed_words(replay: Replay) -> list[str]:
+    """Which trainings gave no model, a line each."""
+    moments = Moments(replay.line.timezone, replay.nights["business_date"].iloc[-1], replay.known_until)
+    return [
+        f"The training as of {moments.words(at)} failed, and the champion before it stayed, if there was one: {why}"
+        for at, why in sorted(replay.failed.items())
+    ]
 
 
 def _differing(nights: pd.DataFrame) -> list[str]:
@@ -193,8 +208,8 @@ def _night(row: Mapping[str, Any]) -> dict[str, Any]:
         "state": row["state"],
         "reasons": [shortened(reason, longest=_LONGEST) for reason in row["reasons"]],
         "issues": [shortened(title, longest=_LONGEST) for title in row["issues"]],
-        "model": row["model"],
-        "version": f"v{row['version']}",
+        "model": row["model"] or "none",
+        "version": f"v{row['version']}" if row["version"] else "",
         "listed": f"{row['listed']:.0f} of {row['candidates']:,}",
         "promised": promised,
         "found": of_list,

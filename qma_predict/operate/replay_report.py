@@ -5,7 +5,7 @@ unknown, and counts neither as good nor as defect.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -19,21 +19,26 @@ from qma_predict.learn.metrics import (
     recall_at_capacity,
     tally_nights,
 )
-from qma_predict.learn.rates import percent
+from qma_predict.learn.rates import Rate, percent
 from qma_predict.learn.redraws import redrawn
+from qma_predict.learn.runs import run_length
 from qma_predict.learn.verdict import LOWER_IS_BETTER, MIN_DEFECTS, MIN_NIGHTS
-from qma_predict.line import Line
-from qma_predict.operate.night_blocks import block_length, interval, night_blocks
+from qma_predict.line import Costs, Line
+from qma_predict.operate.night_blocks import interval, night_blocks
+from qma_predict.operate.replay_promises import REPLICATES, SEED, found_per_promised, ratio, share_kept
 from qma_predict.publish.pages.words import counted
 
 LISTS = "the lists"
 """Name of the replayed lists among the contestants."""
 
+NO_LIST = "no list"
+"""State of a night for which none could be made."""
+
+KEPT = "promises_kept"
+"""Name of the share of promises kept among the figures."""
+
 METRICS = ("recall_at_capacity", "precision_at_capacity", "average_precision", "expected_cost")
 PROMISED = ("promised", "low", "high", "checked", "found", "pending", "not_checked", "verdict")
-REPLICATES = 2000
-
-_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,8 @@ class Replay:
     found : DataFrame, shape (n_nights, n_contestants), indexed by night
         Defects among the new candidates that each contestant would have listed, ties in expected value.
     figures : DataFrame
-        ``contestant``, ``metric``, ``value``, ``low`` and ``high``: over all nights, by the inspected units.
+        ``contestant``, ``metric``, ``value``, ``low`` and ``high``: over all nights, by the inspected units; and what
+        share of the lists' promises was kept, as `KEPT`.
     over_all : DataFrame
         The same of precision and recall as if every unit had been inspected; empty if selection is not known, or
         was the same for all.
@@ -62,12 +68,16 @@ class Replay:
         ("better", "worse", "not distinguishable"; missing if there is not enough data).
     kept, judged : int
         Promises that were kept, of those that can be judged.
+    kept_share : Rate
+        The same as a share, with its interval.
     found_per_promised, found_low, found_high : float
         Defects found among checked units for each that was promised, with its interval.
     block : int
         Nights that are drawn together for the intervals [nights].
     metric, finding, sentence : str
         What the verdict is by, the verdict ("better", "worse", "not distinguishable", "not enough yet"), in words.
+    failed : mapping of datetime to str
+        Trainings that gave no model, and why.
     """
 
     line: Line
@@ -79,6 +89,7 @@ class Replay:
     differences: pd.DataFrame
     kept: int
     judged: int
+    kept_share: Rate
     found_per_promised: float
     found_low: float
     found_high: float
@@ -86,6 +97,7 @@ class Replay:
     metric: str
     finding: str
     sentence: str
+    failed: Mapping[datetime, str] = field(default_factory=dict)
 
 
 def evaluate(
@@ -104,7 +116,8 @@ def evaluate(
     line : Line
     nights : DataFrame, one row a night
         ``business_date`` (date), and for the page ``state``, ``reasons`` and ``issues`` (tuples of str), ``model``,
-        ``version``, ``candidates``, ``listed`` and ``real`` ("same", "differs: ..." or empty).
+        ``version``, ``candidates``, ``listed``, ``capacity`` [units] and ``real`` ("same", "differs: ..." or empty). A
+        night without a list has the state `NO_LIST`.
     promises : DataFrame, one row a list
         As `qma_predict.review.promises.promises` gives them.
     scores : mapping of str to DataFrame
@@ -130,30 +143,45 @@ def evaluate(
     of_lists = rows[LISTS]
     count = of_lists["night"].nunique()
     enough = count >= MIN_NIGHTS and of_lists["outcome"].sum() >= MIN_DEFECTS
-    draws = night_blocks(count, REPLICATES, np.random.default_rng(_SEED))
-    told = _by_night(nights, promises, of_lists, line.list.capacity)
-    values = {name: _values(each, line) for name, each in rows.items()}
-    drawn = {name: _drawn(each, draws, line) for name, each in rows.items()} if enough else {}
-    differences = _differences(values, drawn)
+    draws = night_blocks(count, REPLICATES, np.random.default_rng(SEED))
+    capacity = nights.set_index("business_date")["capacity"].loc[np.unique(of_lists["night"])].to_numpy(dtype=int)
+    told = _by_night(nights, promises, of_lists, capacity)
+    values = {name: _values(each, capacity, line.costs) for name, each in rows.items()}
+    drawn = {name: _drawn(each, draws, capacity, line.costs) for name, each in rows.items()} if enough else {}
+    differences = _differences(values, drawn, count)
     metric = "recall_at_capacity" if line.costs.escape is None else "expected_cost"
-    finding, sentence = _verdict(values, differences, metric, line.list.capacity)
-    kept, judged = int((told["verdict"] == "kept").sum()), int(told["verdict"].isin(["kept", "broken"]).sum())
+    finding, sentence = _verdict(values, differences, metric, checks_words(nights))
+    verdicts = told.loc[told["verdict"].isin(["kept", "broken"]), "verdict"]
+    kept_share = share_kept(verdicts == "kept")
     return Replay(
         line,
         known_until,
         told,
-        _found(rows, line.list.capacity),
-        _figures(values, drawn),
-        _over_all(rows, weight, draws if enough else None, line.list.capacity),
+        _found(rows, capacity),
+        _figures(values, drawn, count, kept_share),
+        _over_all(rows, weight, draws if enough else None, capacity),
         differences,
-        kept,
-        judged,
-        *_found_per_promised(told),
-        block_length(count),
+        int((verdicts == "kept").sum()),
+        len(verdicts),
+        kept_share,
+        *found_per_promised(told),
+        run_length(count),
         metric,
         finding,
         sentence,
     )
+
+
+def checks_words(nights: pd.DataFrame) -> str:
+    """Return how much could be checked a night.
+
+    Examples
+    --------
+    >>> checks_words(pd.DataFrame({"capacity": [3, 2, 3]}))
+    '2 to 3 checks'
+    """
+    least, most = int(nights["capacity"].min()), int(nights["capacity"].max())
+    return counted(most, "check") if least == most else f"{least:,} to {counted(most, 'check')}"
 
 
 def _known(scores: Mapping[str, pd.DataFrame], outcome: pd.Series) -> dict[str, pd.DataFrame]:
@@ -168,10 +196,10 @@ def _known(scores: Mapping[str, pd.DataFrame], outcome: pd.Series) -> dict[str, 
     return rows
 
 
-def _by_night(nights: pd.DataFrame, promises: pd.DataFrame, rows: pd.DataFrame, capacity: int) -> pd.DataFrame:
+def _by_night(nights: pd.DataFrame, promises: pd.DataFrame, rows: pd.DataFrame, capacity: np.ndarray) -> pd.DataFrame:
     told = nights.sort_values("business_date", ignore_index=True)
     told = told.merge(promises[["business_date", *PROMISED]], on="business_date", how="left")
-    told["verdict"] = told["verdict"].fillna("not enough yet")
+    told["verdict"] = told["verdict"].fillna("not enough yet").mask(told["state"] == NO_LIST, NO_LIST)
     tally = _tally(rows, capacity)
     by_night = rows.groupby("night")
     found = pd.DataFrame(
@@ -179,8 +207,8 @@ def _by_night(nights: pd.DataFrame, promises: pd.DataFrame, rows: pd.DataFrame, 
             "new": by_night.size(),
             "known": by_night["outcome"].count(),
             "defects": tally.defects.astype(int),
-            "precision": _ratio(tally.found, tally.known),
-            "recall": _ratio(tally.found, tally.defects),
+            "precision": ratio(tally.found, tally.known),
+            "recall": ratio(tally.found, tally.defects),
             "average_precision": [average_precision(own["outcome"], own["score"]) for _, own in by_night],
         }
     )
@@ -189,52 +217,56 @@ def _by_night(nights: pd.DataFrame, promises: pd.DataFrame, rows: pd.DataFrame, 
     return told.assign(**told[counts].fillna(0).astype(int))
 
 
-def _found(rows: Mapping[str, pd.DataFrame], capacity: int) -> pd.DataFrame:
+def _found(rows: Mapping[str, pd.DataFrame], capacity: np.ndarray) -> pd.DataFrame:
     nights = pd.Index(np.unique(rows[LISTS]["night"]), name="night")
     return pd.DataFrame({name: _tally(each, capacity).found for name, each in rows.items()}, index=nights)
 
 
-def _tally(rows: pd.DataFrame, capacity: int, weight: np.ndarray | None = None) -> Tally:
+def _tally(rows: pd.DataFrame, capacity: np.ndarray, weight: np.ndarray | None = None) -> Tally:
     """What each night's list would have held, nights in the order of time."""
     return tally_nights(rows["outcome"], rows["score"], capacity=capacity, nights=rows["night"], sample_weight=weight)
 
 
-def _values(rows: pd.DataFrame, line: Line) -> dict[str, float]:
+def _values(rows: pd.DataFrame, capacity: np.ndarray, costs: Costs) -> dict[str, float]:
     told = (rows["outcome"], rows["score"])
-    lists = {"capacity": line.list.capacity, "nights": rows["night"]}
+    lists = {"capacity": capacity, "nights": rows["night"]}
     return {
         "recall_at_capacity": recall_at_capacity(*told, **lists),
         "precision_at_capacity": precision_at_capacity(*told, **lists),
         "average_precision": average_precision(*told),
-        "expected_cost": expected_cost(*told, costs=line.costs, **lists),
+        "expected_cost": expected_cost(*told, costs=costs, **lists),
     }
 
 
-def _drawn(rows: pd.DataFrame, draws: np.ndarray, line: Line) -> dict[str, np.ndarray]:
+def _drawn(rows: pd.DataFrame, draws: np.ndarray, capacity: np.ndarray, costs: Costs) -> dict[str, np.ndarray]:
     """Each metric for each draw of nights."""
-    capacity, costs, found = line.list.capacity, line.costs, {}
+    found = {}
     for number, metric in enumerate(METRICS):
-        if metric != "expected_cost" or line.costs.escape is not None:
+        if metric != "expected_cost" or costs.escape is not None:
             found[metric] = redrawn(
-                rows, draws, metric, np.random.default_rng([_SEED, number]), capacity=capacity, costs=costs
+                rows, draws, metric, np.random.default_rng([SEED, number]), capacity=capacity, costs=costs
             )
     return found
 
 
-def _figures(values: Mapping[str, Mapping[str, float]], drawn: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFrame:
+def _figures(
+    values: Mapping[str, Mapping[str, float]], drawn: Mapping[str, Mapping[str, np.ndarray]], nights: int, kept: Rate
+) -> pd.DataFrame:
     rows = []
     for name, of in values.items():
         for metric in METRICS:
             if not np.isnan(of[metric]):
-                low, high = interval(of[metric], drawn.get(name, {}).get(metric))
+                low, high = interval(of[metric], drawn.get(name, {}).get(metric), nights)
                 if metric != "expected_cost":
                     low, high = max(low, 0.0), min(high, 1.0)
                 rows.append({"contestant": name, "metric": metric, "value": of[metric], "low": low, "high": high})
+    if not np.isnan(kept.value):
+        rows.append({"contestant": LISTS, "metric": KEPT, **kept._asdict()})
     return pd.DataFrame(rows, columns=["contestant", "metric", "value", "low", "high"])
 
 
 def _over_all(
-    rows: Mapping[str, pd.DataFrame], weight: pd.Series | None, draws: np.ndarray | None, capacity: int
+    rows: Mapping[str, pd.DataFrame], weight: pd.Series | None, draws: np.ndarray | None, capacity: np.ndarray
 ) -> pd.DataFrame:
     columns = ["contestant", "metric", "value", "low", "high"]
     if weight is None:
@@ -243,16 +275,16 @@ def _over_all(
     for name, each in rows.items():
         tally = _tally(each, capacity, weight.reindex(each["unit_id"]).fillna(1.0).to_numpy())
         for metric, below in (("recall_at_capacity", tally.defects), ("precision_at_capacity", tally.known)):
-            value = float(_ratio(tally.found.sum(keepdims=True), below.sum(keepdims=True))[0])
-            again = None if draws is None else _ratio(draws @ tally.found, draws @ below)
-            low, high = interval(value, again)
+            value = float(ratio(tally.found.sum(keepdims=True), below.sum(keepdims=True))[0])
+            again = None if draws is None else ratio(draws @ tally.found, draws @ below)
+            low, high = interval(value, again, len(tally.found))
             row = {"contestant": name, "metric": metric, "value": value, "low": max(low, 0.0), "high": min(high, 1.0)}
             found.append(row)
     return pd.DataFrame(found, columns=columns)
 
 
 def _differences(
-    values: Mapping[str, Mapping[str, float]], drawn: Mapping[str, Mapping[str, np.ndarray]]
+    values: Mapping[str, Mapping[str, float]], drawn: Mapping[str, Mapping[str, np.ndarray]], nights: int
 ) -> pd.DataFrame:
     rows = []
     for name in values.keys() - {LISTS}:
@@ -261,7 +293,7 @@ def _differences(
             if np.isnan(difference):
                 continue
             again = drawn[LISTS][metric] - drawn[name][metric] if drawn else None
-            low, high = interval(difference, again)
+            low, high = interval(difference, again, nights)
             row = {"baseline": name, "metric": metric, "difference": difference, "low": low, "high": high}
             rows.append(row | {"finding": _finding(low, high, metric)})
     frame = pd.DataFrame(rows, columns=["baseline", "metric", "difference", "low", "high", "finding"])
@@ -278,7 +310,7 @@ def _finding(low: float, high: float, metric: str) -> str | None:
 
 
 def _verdict(
-    values: Mapping[str, Mapping[str, float]], differences: pd.DataFrame, metric: str, capacity: int
+    values: Mapping[str, Mapping[str, float]], differences: pd.DataFrame, metric: str, checks: str
 ) -> tuple[str, str]:
     """The lists against the best of the ladder."""
     rivals = {name: of[metric] for name, of in values.items() if name != LISTS and not np.isnan(of[metric])}
@@ -293,7 +325,7 @@ def _verdict(
         between = f"difference {difference:.3g}, 95 % interval {low:.3g} to {high:.3g}"
     else:
         said = (
-            f"with {counted(capacity, 'check')} a night the lists found {percent(ours)} of the known defects, "
+            f"with {checks} a night the lists found {percent(ours)} of the known defects, "
             f"the best simple rule ({best}) {percent(rivals[best])}"
         )
         between = f"difference {100 * difference:.1f} points, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
@@ -301,18 +333,3 @@ def _verdict(
         few = f"fewer than {MIN_NIGHTS} nights or {MIN_DEFECTS} known defects"
         return "not enough yet", f"Not enough yet to tell ({few}): {said}."
     return str(found["finding"]), f"{str(found['finding']).capitalize()}: {said} ({between})."
-
-
-def _found_per_promised(nights: pd.DataFrame) -> tuple[float, float, float]:
-    told = nights[nights["promised"].notna()]
-    found, promised = told["found"].to_numpy(float), told["promised"].to_numpy(float)
-    value = float(_ratio(found.sum(keepdims=True), promised.sum(keepdims=True))[0])
-    if len(told) < MIN_NIGHTS:
-        return value, np.nan, np.nan
-    draws = night_blocks(len(told), REPLICATES, np.random.default_rng(_SEED))
-    low, high = interval(value, _ratio(draws @ found, draws @ promised))
-    return value, max(low, 0.0), high
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)

@@ -62,12 +62,19 @@ class Earlier:
         Selection probability of the units that were in the draw of one of them.
     reaction : Reaction
         What is done because of them.
+    lists : tuple of mapping
+        Which ones they are, for the manifest: ``business_date`` with ``revision`` and ``sha256`` (of its manifest), or
+        with why it is ``left_out``.
+    owners : DataFrame of str, indexed by title, optional
+        ``owner`` and ``due`` (YYYY-MM-DD) of issues, as people answered them.
     """
 
     promises: pd.DataFrame
     scores: pd.DataFrame
     drawn: pd.Series = field(default_factory=NONE_DRAWN.copy)
     reaction: Reaction = NOTHING
+    lists: tuple[Mapping[str, Any], ...] = ()
+    owners: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +167,7 @@ def make_night(
     )
     table = risk_list.table(ranked, unscored, list_id=list_id, ranking=bool(model.ranking))
     shown: dict[str, Any] = {"issues": issues, "because": reasons, "promises": earlier.promises}
+    shown |= {"owners": earlier.owners}
     contents = {
         "risk_list.html": page.render(facts, ranked, unscored, **shown, courses=drawn).encode(),
         "check_sheet.html": check_sheet.render(facts, ranked).encode(),
@@ -173,6 +181,7 @@ def make_night(
         "lake_versions": dict(history.versions),
         "model": asdict(champion) | {"as_of": champion.as_of},
         "made_by": model.contestant,
+        "earlier_lists": earlier.lists,
         "reaction": asdict(earlier.reaction),
         "provenance": asdict(provenance),
         "candidates": len(candidates),
@@ -221,7 +230,7 @@ def _issues(
     if reason := why_none(past, night):
         return (), {}, reason
     known = conditions(history, [*scored.ranked["unit_id"], *past["unit_id"]], line)
-    measured = {"features": scored.X, "siblings": siblings, "units_of_measure": units}
+    measured = {"features": scored.X, "siblings": siblings, "units_of_measure": units, "tags": tags}
     issues = find_issues(scored.ranked, known, past, line, night, **measured)
     drawn = courses(issues, known, scored.X, siblings, tags, line)
     return with_places(issues, history, line, siblings), drawn, ""
@@ -276,6 +285,7 @@ def _facts(scored: _Scored, list_id: str, no_issues_because: str, provenance: Pr
         approved=provenance.approved,
         next_training=provenance.next_training,
         promise_spread=model.spread,
+        own_nights=model.spread.nights if model.spread is scored.earlier.reaction.spread else 0,
         retrospective=provenance.retrospective,
     )
 

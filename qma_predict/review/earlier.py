@@ -11,6 +11,7 @@ from typing import Any
 from qma_predict.errors import DamagedList
 from qma_predict.line import Line
 from qma_predict.publish.lists import bundle
+from qma_predict.publish.lists.manifest import digest_of
 from qma_predict.publish.lists.published import published_at
 from qma_predict.publish.pages.words import day_words
 
@@ -25,10 +26,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EarlierList:
-    """A list that is whole: the folder of the revision that counts, and the facts of its manifest."""
+    """A list that is whole: folder and number of the revision that counts, and its manifest's facts and SHA-256."""
 
     path: Path
     facts: Mapping[str, Any]
+    revision: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,18 @@ class EarlierLists:
     moment: datetime
     whole: dict[date, EarlierList]
     damaged: dict[date, str]
+
+    @property
+    def named(self) -> tuple[dict[str, Any], ...]:
+        """Which lists were read, and why others were not, as the manifest of the list that is made after them says it.
+
+        By ``business_date``: ``revision`` and the manifest's ``sha256``, or else ``left_out``, in words.
+        """
+        read: dict[date, dict[str, Any]] = {
+            day: {"revision": one.revision, "sha256": one.sha256} for day, one in self.whole.items()
+        }
+        read |= {day: {"left_out": why} for day, why in self.damaged.items()}
+        return tuple({"business_date": day, **read[day]} for day in sorted(read))
 
     def of_weeks(self, weeks: int) -> dict[date, EarlierList]:
         """Those of the last weeks before the moment."""
@@ -90,12 +105,46 @@ def read_lists(folder: Path, line: Line, days: Iterable[date], moment: datetime)
     whole, damaged = {}, {}
     for day in sorted(days):
         try:
-            path = _shown_at(folder, day, moment)
-            whole[day] = EarlierList(path, bundle.verify(path)["facts"])
+            whole[day] = _whole(_shown_at(folder, day, moment))
         except DamagedList as error:
             log.error("%s", error)
             damaged[day] = _words(error, folder, line, day)
     return EarlierLists(moment, whole, damaged)
+
+
+def lists_named(folder: Path, named: Iterable[Mapping[str, Any]], moment: datetime) -> EarlierLists:
+    """Read the lists that were read before, as a manifest names them, whatever was published or replaced since.
+
+    Parameters
+    ----------
+    folder : Path
+        ``<home>/published/<line>``.
+    named : iterable of mapping
+        As `EarlierLists.named`, with dates as ISO text.
+    moment : datetime
+
+    Raises
+    ------
+    DamagedList
+        If one of them is not what it was.
+    """
+    whole, damaged = {}, {}
+    for said in named:
+        day = date.fromisoformat(said["business_date"])
+        if "left_out" in said:
+            damaged[day] = said["left_out"]
+            continue
+        path = bundle.revisions(folder, day).get(said["revision"], folder / day.isoformat())
+        whole[day] = one = _whole(path)
+        if one.sha256 != said["sha256"]:
+            wrong = f"{bundle.MANIFEST} has SHA-256 {one.sha256[:12]}..., expected {said['sha256'][:12]}..."
+            raise DamagedList(path, [wrong])
+    return EarlierLists(moment, whole, damaged)
+
+
+def _whole(path: Path) -> EarlierList:
+    said = bundle.verify(path)
+    return EarlierList(path, said["facts"], int(said["revision"]), digest_of(path))
 
 
 def _shown_at(folder: Path, day: date, moment: datetime) -> Path:

@@ -16,7 +16,9 @@ import pandas as pd
 import pytest
 from small_plant import FIRST, Plant, make_plant
 
+import pipelines.backfill
 import pipelines.ingest
+from pipelines.backfill import backfill_flow
 from pipelines.ingest import take_in
 from pipelines.nightly import list_night
 from pipelines.replay import Replayed, replay_flow
@@ -28,14 +30,17 @@ from qma_predict.errors import HomeError, PublicationError
 from qma_predict.home import Home, open_home
 from qma_predict.learn.baselines import BASELINES
 from qma_predict.line import load_line
-from qma_predict.operate.replay_folder import training_whole
-from qma_predict.operate.replay_report import LISTS
+from qma_predict.operate.replay_folder import compared, failed_trainings, training_whole
+from qma_predict.operate.replay_page import render, words
+from qma_predict.operate.replay_report import LISTS, NO_LIST
 from qma_predict.publish.lists import bundle
 from qma_predict.publish.models import champion_log, kept_models
 
 ONE = timedelta(days=1)
 SECOND, THIRD = FIRST + ONE, FIRST + 2 * ONE
 MISSED = FIRST + 3 * ONE
+EARLY = THIRD - 14 * ONE
+"""Of the first of two trainings by the calendar that come too early: no label is known, then too few to judge by."""
 KNOWN = FIRST + 12 * ONE
 
 
@@ -140,12 +145,98 @@ def test_a_changed_line_is_told_and_another_replay_not_written_over(real, tmp_pa
     (plant.folder / "line.toml").write_text(toml.replace("capacity = 3", "capacity = 2"))
     with pytest.raises(HomeError, match="begun with another line.toml"):
         replay(plant, SECOND, THIRD)
-    told = replay(plant, SECOND, SECOND, tmp_path / "other").replay.nights["real"].item()
-    assert told.startswith("differs: line.toml was changed since; check_sheet.html, risk_list.csv")
+    replay(plant, SECOND, SECOND, tmp_path / "other")
     with pytest.raises(HomeError, match=f"begun with another last {SECOND}, expected {THIRD}"):
         replay(plant, SECOND, THIRD, tmp_path / "other")
     with pytest.raises(HomeError, match="is a home, not a replay"):
         replay(plant, SECOND, THIRD, plant.home.folder)
+
+
+CHANGED = {"capacity = 3": "capacity = 2", '"05:00"': '"04:30"', '"06:00"': '"05:30"', '"5 d"': '"4 d"'}
+
+
+def test_a_night_that_was_really_run_has_the_line_toml_of_then(plant_run, tmp_path):
+    plant = plant_run.copy(tmp_path / "copy")
+    toml = (plant.folder / "line.toml").read_text()
+    for before, after in CHANGED.items():
+        assert before in toml
+        toml = toml.replace(before, after)
+    (plant.folder / "line.toml").write_text(toml)
+    nights = replay(plant, THIRD, MISSED, tmp_path / "replay").replay.nights
+    assert nights["real"].tolist() == ["same", ""]
+    assert nights["capacity"].tolist() == [3, 2]
+
+
+def without_definitions(plant: Plant, to: Path) -> Plant:
+    """A plant of its own, whose lists are of a version of the program that kept no definitions."""
+    plant = plant.copy(to)
+    shutil.rmtree(plant.home.definitions("tiny"))
+    return plant
+
+
+def test_where_the_line_toml_of_then_is_not_kept_todays_is_taken_and_only_what_follows_from_it_differs(
+    plant_run, tmp_path
+):
+    plant = without_definitions(plant_run, tmp_path / "copy")
+    toml = (plant.folder / "line.toml").read_text()
+    (plant.folder / "line.toml").write_text(f"{toml}\n# a comment\n")
+    assert replay(plant, SECOND, SECOND, tmp_path / "comment").replay.nights["real"].item() == "same"
+    (plant.folder / "line.toml").write_text(toml.replace("capacity = 3", "capacity = 2"))
+    done = replay(plant, SECOND, SECOND, tmp_path / "capacity").replay.nights
+    assert done["real"].item().startswith("differs: line.toml was changed since; check_sheet.html, risk_list.csv")
+    assert done["capacity"].item() == 2
+
+
+def test_what_an_earlier_version_of_the_program_did_not_say_is_not_compared(tmp_path):
+    def publish(name, files, **facts):
+        contents = {file: text.encode() for file, text in files.items()}
+        bundle.publish(tmp_path / name, FIRST, contents, facts={"state": "OK", **facts}, receipt={})
+        return tmp_path / name
+
+    real = publish("real", {"risk_list.csv": "rank"}, line_digest="1")
+    new = {"risk_list.csv": "rank", "more.csv": "rank"}
+    assert compared(real, publish("more", new, line_digest="1", earlier_lists=[]), FIRST) == "same"
+    assert compared(real, publish("comment", new, line_digest="2"), FIRST) == "same"
+    assert compared(real, publish("lacks", {"more.csv": "rank"}, line_digest="1"), FIRST) == "differs: risk_list.csv"
+    other = publish("other", {"risk_list.csv": "unit"}, line_digest="2")
+    assert compared(real, other, FIRST) == "differs: line.toml was changed since; risk_list.csv, line_digest"
+    assert compared(real, tmp_path / "none", FIRST) == "differs: there is no list in the replay"
+    assert compared(tmp_path / "none", other, FIRST) == ""
+
+
+@pytest.fixture(scope="module")
+def gap_filled(plant_run: Plant, tmp_path_factory: pytest.TempPathFactory) -> Plant:
+    """Two nights more that were really run; afterwards the one before them is made, and another one replaced."""
+    with pytest.MonkeyPatch.context() as patch:
+        plant = plant_run.copy(tmp_path_factory.mktemp("gap") / "copy")
+        later = plant.line.as_of(KNOWN)
+        patch.setattr(pipelines.backfill, "now_utc", lambda: later)
+        for day in (MISSED + ONE, MISSED + 2 * ONE):
+            list_night(str(plant.folder), str(plant.home.folder), day)
+        done = run(backfill_flow, str(plant.folder), str(plant.home.folder), FIRST, MISSED + 2 * ONE)
+        assert done.made == (MISSED,)
+        list_night(str(plant.folder), str(plant.home.folder), THIRD, "late results")
+        assert list(bundle.revisions(plant.home.published("tiny"), THIRD)) == [1, 2]
+        return plant
+
+
+def test_nights_are_the_same_though_lists_before_them_were_made_or_replaced_afterwards(gap_filled, tmp_path):
+    done = replay(gap_filled, MISSED, MISSED + 2 * ONE, tmp_path / "replay")
+    assert done.replay.nights["real"].tolist() == ["same"] * 3
+    said = bundle.read(gap_filled.home.published("tiny"), MISSED + ONE)["facts"]["earlier_lists"]
+    assert [(one["business_date"], one["revision"]) for one in said] == [
+        (str(day), 1) for day in (FIRST, SECOND, THIRD)
+    ]
+
+
+def test_a_night_whose_earlier_lists_are_damaged_now_has_those_of_the_replay(gap_filled, tmp_path, caplog):
+    plant = gap_filled.copy(tmp_path / "copy")
+    (plant.home.published("tiny") / "revisions" / f"{FIRST}.r1" / "risk_list.csv").unlink()
+    done = replay(plant, MISSED + ONE, MISSED + ONE, tmp_path / "replay")
+    (real,) = done.replay.nights["real"]
+    assert real.startswith("differs: ")
+    assert "promises" in real
+    assert "has the replay's lists before it" in caplog.text
 
 
 def test_nights_that_the_lake_does_not_reach_are_refused(real):
@@ -166,22 +257,46 @@ def test_dates_without_a_night_are_refused(real, tmp_path):
 
 @pytest.fixture(scope="module")
 def by_calendar(plant_run: Plant, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
-    """Two nights that were not run, after one that was."""
-    return replay(plant_run, THIRD, MISSED + ONE, tmp_path_factory.mktemp("calendar") / "replay")
+    """Nights before there was a champion, three that were really run, and two after them that were not."""
+    return replay(plant_run, EARLY, MISSED + ONE, tmp_path_factory.mktemp("calendar") / "replay")
 
 
 def test_nights_that_were_not_run_have_the_champion_of_the_calendar(by_calendar):
     nights = by_calendar.replay.nights
-    assert nights["real"].tolist() == ["same", "", ""]
+    assert nights["real"].tolist() == [*[""] * 12, *["same"] * 3, "", ""]
     entries = champion_log.entries(Home(by_calendar.folder), "tiny")
-    assert [entry.at.date() for entry in entries] == [THIRD]  # without a calendar, as of the first night
-    assert nights["trained_until"].tolist()[1:] == [THIRD, THIRD]
+    assert [entry.at.date() for entry in entries] == [THIRD]  # without a calendar, every week
+    assert nights["trained_until"].tolist()[-2:] == [THIRD, THIRD]
     facts = bundle.read(by_calendar.folder / "published" / "tiny", MISSED)["facts"]
     assert facts["provenance"]["champion_log"] == entries[0].sha256
     assert not (by_calendar.folder / "mlflow").exists()
 
 
-def test_a_replay_that_was_interrupted_anywhere_ends_in_the_same_bytes(plant_run, by_calendar, tmp_path):
+def test_a_training_that_fails_is_told_and_nights_before_there_is_a_champion_have_no_list(by_calendar):
+    found = by_calendar.replay
+    failed = failed_trainings(Home(by_calendar.folder))
+    assert [at.date() for at in failed] == [EARLY, EARLY + 7 * ONE]
+    none, few = (f"there is no champion yet: {why}" for why in failed.values())
+    assert "0 units with a known label" in none
+    assert "Wait for more history" in few
+    early = found.nights.head(12)
+    assert set(early["state"]) == set(early["verdict"]) == {NO_LIST}
+    assert early["reasons"].tolist() == [(none,)] * 7 + [(few,)] * 5
+    assert f"{NO_LIST} on 12 nights" in words(found)
+    for told in (words(found), render(found)):
+        assert "The training as of Wed 18 Feb 05:00 failed, and the champion before it stayed" in told
+    published = bundle.published_dates(by_calendar.folder / "published" / "tiny")
+    assert published == [FIRST, SECOND, THIRD, MISSED, MISSED + ONE]
+
+
+def test_where_no_list_can_be_made_at_all_the_reason_is_the_error(plant_run, tmp_path):
+    with pytest.raises(
+        PublicationError, match="no list can be made from .*: there is no champion yet: .* 0 units with"
+    ):
+        replay(plant_run, EARLY, EARLY + ONE, tmp_path / "replay")
+
+
+def test_a_replay_that_was_interrupted_anywhere_ends_in_the_same_bytes(plant_run, by_calendar, tmp_path, caplog):
     whole = replayed_bytes(by_calendar.folder)
     folder = tmp_path / "replay"
     shutil.copytree(by_calendar.folder, folder, symlinks=True)
@@ -197,7 +312,9 @@ def test_a_replay_that_was_interrupted_anywhere_ends_in_the_same_bytes(plant_run
         shutil.copytree(by_calendar.folder / "champions", folder / "champions")
         raise KeyboardInterrupt
     kept = (lists / str(THIRD) / "receipt.json").read_bytes()
-    replay(plant_run, THIRD, MISSED + ONE, folder)
+    caplog.set_level("INFO")
+    replay(plant_run, EARLY, MISSED + ONE, folder)
+    assert caplog.text.count("training as of") == 1  # the one that failed is not tried again
     assert replayed_bytes(folder) == whole
     assert (lists / str(THIRD) / "receipt.json").read_bytes() == kept
     assert kept_models.versions(place, "tiny") == ["1"]

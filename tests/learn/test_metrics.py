@@ -78,6 +78,15 @@ def test_the_tally_is_per_night_in_ascending_order():
     assert tally.defects.tolist() == [1.0, 1.0]
 
 
+def test_each_night_may_have_a_capacity_of_its_own():
+    y, score, nights = [1, 0, 1, 0, 1], [0.9, 0.8, 0.7, 0.6, 0.5], [2, 2, 1, 1, 1]
+    tally = tally_nights(y, score, capacity=np.array([2, 1]), nights=nights)
+    assert np.array(tally).tolist() == [[1, 1], [2, 1], [2, 1]]  # of the first night two, of the second one
+    assert recall_at_capacity(y, score, capacity=np.array([2, 1]), nights=nights) == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match="capacity is"):
+        tally_nights(y, score, capacity=np.array([2, -1]), nights=nights)
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [

@@ -1,4 +1,5 @@
 import hashlib
+import json
 import shutil
 from datetime import date, datetime, timedelta
 
@@ -6,8 +7,9 @@ import pandas as pd
 import pytest
 from published_lists import put_list
 
+from qma_predict.errors import DamagedList
 from qma_predict.publish.messages.sending import harmless
-from qma_predict.review.earlier import lists_before, read_lists
+from qma_predict.review.earlier import lists_before, lists_named, read_lists
 
 FIRST = date(2026, 3, 2)
 DAYS = [FIRST + timedelta(days=n) for n in range(3)]
@@ -108,3 +110,42 @@ def test_a_damaged_list_of_an_earlier_version_of_the_program_is_named_too(before
 def test_an_error_that_is_no_damage_is_raised(folder, tiny_line):
     with pytest.raises(TypeError, match="offset-naive"):
         read_lists(folder, tiny_line, DAYS, datetime(2026, 3, 4, 12))  # noqa: DTZ001
+
+
+def named(lists):
+    """As a manifest has it."""
+    return json.loads(json.dumps(lists.named, default=str))
+
+
+def test_the_lists_that_were_read_are_read_again_whatever_was_published_since(before, folder, tiny_line):
+    (folder / "revisions" / "2026-03-04.r1" / "scores.parquet").unlink()
+    early = before(datetime.fromisoformat("2026-03-05 04:00+00:00"))
+    assert list(early.damaged) == [DAYS[2]]
+    said = named(early)
+    assert [(one["business_date"], one.get("revision")) for one in said] == [
+        ("2026-03-02", 1), ("2026-03-03", 2), ("2026-03-04", None)
+    ]  # fmt: skip
+    put_list(folder, tiny_line, FIRST - timedelta(days=1), {"u9": 0.5})
+    put_list(folder, tiny_line, DAYS[1], {"u1": 0.7}, replace="again")
+    put_list(folder, tiny_line, DAYS[2], {"u1": 0.7}, replace="damaged")
+    again = lists_named(folder, said, early.moment)
+    assert again == early
+    assert named(again) == said
+
+
+def test_a_list_that_is_not_the_one_that_was_read_is_not_taken_for_it(before, folder, tiny_line):
+    said = named(before())
+    for day, damage in ((DAYS[0], cut), (DAYS[2], shutil.rmtree)):
+        path = folder / "revisions" / f"{day}.r1"
+        kept = path.with_name("kept")
+        shutil.copytree(path, kept)
+        damage(path)
+        with pytest.raises(DamagedList, match=path.name):
+            lists_named(folder, said, before().moment)
+        shutil.rmtree(path, ignore_errors=True)
+        kept.rename(path)
+    shutil.rmtree(folder / "revisions" / "2026-03-02.r1")
+    (folder / "2026-03-02").unlink()
+    put_list(folder, tiny_line, FIRST, {"another": 0.5})
+    with pytest.raises(DamagedList, match=r"manifest.json has SHA-256 .*, expected "):
+        lists_named(folder, said, before().moment)
