@@ -273,7 +273,7 @@ WRONG = {
     "table": (
         ('"units"', '"unit"'),
         "sources[0].table: found 'unit', expected 'units', 'visits', 'readings', 'tags', 'materials', 'events', "
-        "'inspections', 'agreement' or 'answers'.",
+        "'inspections', 'agreement', 'answers' or 'issue_answers'.",
     ),
     "separator": (
         ('delay = "10 min"', 'delay = "10 min"\nseparator = "::"'),

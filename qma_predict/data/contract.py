@@ -119,6 +119,11 @@ TABLES: dict[str, Table] = {
         (_key("list_id"), _key("unit_id"), _key("answered_at", "time"), Column("code"), Column("text")),
         happened=("answered_at",),
     ),
+    "issue_answers": Table(  # who looks after an issue, and until which day (YYYY-MM-DD)
+        ("list_id", "title", "answered_at"),
+        (_key("list_id"), _key("title"), _key("answered_at", "time"), Column("owner"), Column("due")),
+        happened=("answered_at",),
+    ),
 }
 
 

@@ -24,6 +24,9 @@ AHEAD = timedelta(days=1)
 
 UNIT = ["list_id", "unit_id"]
 
+_TIMES = ("ISO8601", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S")
+"""Forms of `answered_at`: the standard's, and those in which spreadsheets write it where dates have points."""
+
 _ANSWER = [*UNIT, "answered_at", "code", "comment"]
 
 
@@ -154,8 +157,11 @@ def _named(rows: pd.DataFrame, listed: Listed, reasons: Reasons) -> pd.DataFrame
 def _moments(read: pd.DataFrame, line: Line, now: datetime, reasons: Reasons) -> pd.Series:
     """When each answer was given; missing where the file does not say."""
     given = read["answered_at"]
-    moment = times(given, source_of(Path("-"), timezone=line.timezone))
-    reasons.add(given.notna() & moment.isna(), "answered_at", f"not a time of {line.timezone} (ISO 8601)", given)
+    moment = pd.Series(pd.NaT, index=read.index, dtype=TIME)
+    for form in _TIMES:
+        moment = moment.fillna(times(given, source_of(Path("-"), timezone=line.timezone, time_format=form)))
+    expected = f"not a time of {line.timezone} such as 2026-11-24 06:30 (ISO 8601) or 24.11.2026 06:30"
+    reasons.add(given.notna() & moment.isna(), "answered_at", expected, given)
     reasons.add(moment > pd.Timestamp(now) + AHEAD, "answered_at", "impossible time, in the future", given)
     early = moment < pd.to_datetime(read["as_of"], utc=True)
     reasons.add(early, "answered_at", "impossible time, before the list was made", given)

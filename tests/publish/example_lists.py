@@ -84,7 +84,8 @@ def because(
 ) -> pd.DataFrame:
     """Why units are listed."""
     return pd.DataFrame(
-        {"because": sentence, "action": action, "drivers": [()] * len(units)}, index=pd.Index(units, name="unit_id")
+        {"because": sentence, "told": [(sentence,)] * len(units), "action": action, "drivers": [()] * len(units)},
+        index=pd.Index(units, name="unit_id"),
     )
 
 

@@ -200,27 +200,53 @@ def test_a_narrow_screen_shows_all_without_scrolling_the_page_sideways(context, 
     assert tab.locator(".issue svg").bounding_box()["width"] > 250
 
 
+def printed(tab: Page, folder: Path) -> list[str]:
+    """Text of each printed sheet."""
+    reader = shutil.which("pdftotext")
+    if reader is None:
+        pytest.skip("the text of printed pages needs poppler-utils")
+    (folder / "list.pdf").write_bytes(tab.pdf(prefer_css_page_size=True))
+    done = subprocess.run([reader, "-layout", "list.pdf", "-"], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.rstrip("\f").split("\f")
+
+
 @pytest.mark.parametrize(("name", "title"), [("long", "Risk list"), ("long sheet", "Check sheet")])
 def test_every_printed_page_names_the_list_and_its_columns(context, address, tmp_path, name, title):
     tab = opened(context, address[name])
     tab.emulate_media(media="print")
     assert name == "long sheet" or tab.locator("#find").is_hidden()
-    content = tab.pdf(prefer_css_page_size=True)
-    assert content.startswith(b"%PDF")
-    reader = shutil.which("pdftotext")
-    if reader is None:
-        return  # the pages' text needs poppler-utils
-    (tmp_path / "list.pdf").write_bytes(content)
-    done = subprocess.run(
-        [reader, "-layout", "list.pdf", "-"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    sheets = done.stdout.rstrip("\f").split("\f")
+    sheets = printed(tab, tmp_path)
     assert len(sheets) >= 3
     for number, text in enumerate(sheets, 1):
         assert f"{title} line2-2026-11-24, valid until Wed 25 Nov 05:00" in text
         assert f"page {number} of {len(sheets)}" in text
     for text in sheets[1:-1]:
         assert re.search(r"unit +part +.*check +.*by +result", text)
+
+
+def test_in_print_the_table_begins_on_the_sheet_of_its_heading(context, tmp_path):
+    told, reasons = [issue(number=n) for n in range(1, 4)], because(UNITS, "press force 9 N, good parts 2-5. " * 6)
+    rows = ranked(RISKS, listed=4, unit_id=UNITS)
+    for lines in range(2, 12, 2):  # the heading comes ever lower
+        facts = replace(FACTS, capacity=4, ahead=4, state="DEGRADED", state_reasons=("oven silent " * 18,) * lines)
+        html = page.render(facts, rows, not_scored([]), issues=told, because=reasons)
+        (tmp_path / "low.html").write_text(html, encoding="utf-8")
+        sheets = printed(opened(context, (tmp_path / "low.html").as_uri()), tmp_path)
+        [sheet] = [text for text in sheets if "Units to check" in text]
+        assert UNITS[0] in sheet
+
+
+def test_print_leaves_out_what_only_a_screen_has_room_for(context, tmp_path):
+    rows = ranked(RISKS, listed=4, unit_id=UNITS, first_night=AS_OF.date() - timedelta(days=2))
+    html = page.render(
+        replace(FACTS, capacity=4), rows, not_scored([]), because=because(UNITS), issues=[issue(unit_ids=UNITS)]
+    )
+    (tmp_path / "again.html").write_text(html, encoding="utf-8")
+    tab = opened(context, (tmp_path / "again.html").as_uri())
+    expect(tab.get_by_text("again, since").first).to_be_visible()
+    text = " ".join(" ".join(printed(tab, tmp_path)).split())
+    assert "again" not in text
+    assert "; issue 1" in text
 
 
 def test_grey_print_loses_nothing(context, address):

@@ -135,11 +135,16 @@ def test_two_causes_are_two_issues_the_larger_first(tiny_line):
     def both(machine, number):
         return 0.5 if machine == "P2" else 0.2 if number // 4 % 2 else 0.01
 
-    first, second = found(plant(both, units=80), tiny_line, **{"resin lot": lots})
+    units = plant(both, units=80)
+    first, second = found(units, tiny_line, **{"resin lot": lots})
+    at = units.set_index("unit_id")["at"]
     assert (first.number, first.conditions) == (1, (("press machine", "P2"),))
     assert second.number == 2
     assert ("resin lot", "R-1") in second.conditions
     assert not set(first.unit_ids) & set(second.unit_ids)
+    of_p2 = [unit for unit in first.unit_ids if int(unit[-2:]) // 4 % 2 and at[unit] >= second.since]
+    assert (first.beside, second.beside) == ((), ((1, len(of_p2)),))
+    assert of_p2
 
 
 def test_nights_in_a_row_are_counted_from_past_scores(tiny_line):
@@ -258,7 +263,8 @@ def test_the_driver_is_what_differs_most_from_good_units(tiny_line):
 
 def test_a_driver_far_beyond_what_good_units_ever_had_asks_for_the_sensor_first(tiny_line):
     issue = sensors(plant(raised), tiny_line, np.full(40, 190.0))
-    assert issue.driver == "press heat 190 degC, good parts 201-209, low since Wed 11 Mar 10:30"
+    # all of P2 tonight, also those before the issue began
+    assert issue.driver == "press heat 190 degC, good parts 201-209, low since Wed 11 Mar 05:30"
     assert issue.action == "hold"  # one width of the good range away is at its edge, not beyond
     issue = sensors(plant(raised), tiny_line, np.full(40, 189.0))
     assert issue.action == "check sensor"

@@ -63,7 +63,7 @@ def test_units_above_the_usual_range_are_an_issue_though_they_share_no_machine(t
     assert issue.title == "press heat above its usual range"
     assert (issue.conditions, issue.feature, issue.side) == ((), "press.heat.last", "above")
     assert issue.unit_ids == tuple(f"n00-{number:02d}" for number in range(UNITS) if sixth(number))
-    assert issue.driver == "press heat 230 degC, good parts 201-209, high since Wed 11 Mar 05:45"
+    assert issue.driver == "press heat 230 degC, good parts 201-209, high in 11 of 77 units since Wed 11 Mar 05:45"
     assert (issue.risk, issue.normal) == (pytest.approx(0.3), pytest.approx(0.01))
     assert issue.nights == 0
     assert issue.action == "check sensor"  # twice the width of the good units' range away

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -7,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from policies import with_policy
-from small_nights import AS_OF, DAY, MODEL, NOTHING_EARLIER, heat, list_of, tables
+from small_nights import AS_OF, DAY, MODEL, NOTHING_EARLIER, heat, list_of, reference, tables
 
 from qma_predict.errors import ModelError
+from qma_predict.learn.promise import PromiseSpread
 from qma_predict.learn.trust import RiskRanges
 from qma_predict.publish import night as published_night
 from qma_predict.publish.reaction import Reaction
@@ -59,6 +61,28 @@ def test_the_ranges_of_the_model_are_in_the_files_and_in_the_manifest(make_histo
     assert rows(night)[["risk_low", "risk_high"]].to_numpy().tolist() == [[0.2, 0.4], [0.1, 0.3], [0.0, 0.2]]
     assert night.facts["model"]["ranges"] == {"score": [0.1, 0.3], "low": [0.0, 0.2], "high": [0.2, 0.4]}
     assert b"30 in 100 (20-40)" in night.contents["risk_list.html"]
+
+
+def test_the_page_has_each_reason_as_the_data_file_has_it(make_history, tiny_line):
+    range_of = {"station": "oven", "tag": "heat", "plausible_high": 0.05, "valid_from": "2026-03-01"}
+    history = make_history(tables("a", "b", "c") | {"tags": [range_of]}, as_of=AS_OF)
+    night = list_of(history, tiny_line, units=reference(np.arange(30) / 1_000))
+    reasons = rows(night).query("listed")["because"].tolist()
+    assert reasons[0] == "check sensor heat first: heat 0.3, plausible up to 0.05"
+    whys = re.findall('<span class="why">([^<]*)</span>', night.contents["risk_list.html"].decode())
+    assert whys == reasons
+
+
+def test_a_promise_that_follows_the_models_own_lists_says_of_how_many_nights(make_history, tiny_line):
+    history = make_history(tables("a", "b", "c"), as_of=AS_OF)
+    spread = PromiseSpread((0.0,), (1.0,), nights=7)
+    for reaction, nights in (
+        (Reaction(spread=spread), 7),
+        (Reaction(), 0),
+        (Reaction(spread=spread, ranking="broken promises"), 0),
+    ):
+        earlier = replace(NOTHING_EARLIER, reaction=reaction)
+        assert list_of(history, tiny_line, earlier=earlier).facts["own_nights"] == nights
 
 
 def test_a_ranking_promises_no_number_of_defects_anywhere(make_history, tiny_line):

@@ -136,21 +136,72 @@ def test_a_unit_names_its_doubts_its_issues_and_that_it_returns():
     rows = ranked([0.2, 0.1], listed=2, first_night=[date(2026, 11, 22), FACTS.business_date])
     rows["caution"] = ["no oven data", None]
     reasons = because(["u0", "u1"], action="check sensor oven.temp")
-    reasons.loc["u1", "because"] = "check sensor oven.temp first: it reads 9999 °C"
+    reasons.at["u1", "told"] = ("check sensor oven.temp first: it reads 9999 °C",)
     text = text_of(page(rows, because=reasons, issues=[issue(), issue(number=3, unit_ids=("u0",))]))
     assert (
         "caution: no oven data check sensor oven.temp first hold pressure 412 bar, good parts 428-441 "
-        "issue 1, 3; again, since Sun 22 Nov Wed"
+        "issue 1, 3 again, since Sun 22 Nov Wed"
     ) in text
     assert "leak, dimension check sensor oven.temp first: it reads 9999 °C issue 1 Wed" in text
+
+
+SENTENCES = (
+    "die temperature moving 1 against its set point 30 degC, good parts -4 to 10; on DCM-1 since Tue 2 Dec 12:19",
+    "melt no. 3 hydrogen index 0.221 ml/100g, good parts 0.098-0.186, limit 0.188; on FUR-1 since Tue 2 Dec 17:13",
+)
+
+
+def test_every_reason_that_is_shown_is_whole():
+    reasons = because(["u0", "u1", "u2"])
+    reasons.at["u0", "told"] = SENTENCES
+    reasons.at["u1", "told"] = (SENTENCES[0], SENTENCES[1].replace("index", "i" * 900))
+    reasons.at["u2", "told"] = ("force " + "9" * 2_000,)
+    html = page(ranked([0.3, 0.2, 0.1], listed=3), replace(FACTS, capacity=3), because=reasons)
+    whole, first, cut = re.findall('<span class="why">([^<]*)</span>', html)
+    assert whole == ". ".join(SENTENCES)
+    assert first == f"{SENTENCES[0]} …"
+    assert cut.startswith("force 999")
+    assert cut.endswith("9…")
+
+
+def test_units_that_an_earlier_issue_has_are_counted_beside_those_of_an_issue():
+    text = text_of(page(issues=[issue(number=2, units=11, beside=((1, 12),))]))
+    assert "11 units, beside 12 of issue 1 9 in 100" in text
+    assert "beside" not in text_of(page(issues=[issue()]))
+
+
+def test_an_issue_whose_nights_are_not_known_says_since_when_alone():
+    text = text_of(page(issues=[issue(nights=0)]))
+    assert "normally predicted 1.2 since Sun 22 Nov 22:00 injection" in text
+    assert "tonight" not in text[: text.index("injection")]
+
+
+def test_the_usual_share_is_of_what_was_found_and_a_groups_of_what_was_predicted():
+    text = text_of(page(issues=[issue()]))
+    assert "risk normally found 1 in 100 check" in text
+    assert "normally predicted 1.2" in text
+
+
+def test_what_the_range_of_the_promise_was_learnt_from_is_said():
+    assert "as the backtest's nights went." in text_of(page())
+    text = text_of(page(facts=replace(FACTS, own_nights=12)))
+    assert "as the backtest's nights and 12 nights of this model's own lists went." in text
+
+
+def test_where_the_last_list_is_not_judged_the_newest_that_is_gets_told():
+    open_one = {"checked": 0, "found": 0, "verdict": "not enough yet"}
+    text = text_of(page(promises=promises(open_one, open_one, {"verdict": "broken"}, {})))
+    assert "LAST JUDGED Sat 21 Nov: promised 5 (2-8) among the 31 checked, found 4, broken" in text
+    assert "LAST JUDGED" not in text_of(page(promises=promises({}, open_one)))
+    assert "LAST JUDGED" not in text_of(page(promises=promises(open_one)))
 
 
 def test_issues_come_before_units_with_what_to_do_and_room_for_who_does_it():
     text = text_of(page(issues=[issue()]))
     assert (
-        "Issues: 1, read these first 1 Press W13 · mould 5400 19 units 9 in 100 (5-14), normally 1.2 "
+        "Issues: 1, read these first 1 Press W13 · mould 5400 19 units 9 in 100 (5-14), normally predicted 1.2 "
         "third night in a row, since Sun 22 Nov 22:00 injection time 2.31 s, good parts 2.05-2.18, rising "
-        "made under the same conditions: 212 in stock , 40 shipped hold owner due"
+        "made under the same conditions, where last seen: 212 in stock , 40 shipped hold owner due"
     ) in text
     assert text.index("Issues: 1") < text.index("Units to check: 2")
 
@@ -225,6 +276,9 @@ def test_many_reasons_of_a_state_are_counted():
         (replace(FACTS, state="FINE"), "state is 'FINE', expected one of"),
         (replace(FACTS, state="DEGRADED"), "DEGRADED without a reason"),
         (replace(FACTS, capacity=None), "capacity is None units and None min, expected exactly one"),
+        (replace(FACTS, low=1), r"expected is 0.3 \(1-1\)"),
+        (replace(FACTS, expected=1.6), r"expected is 1.6 \(0-1\)"),
+        (replace(FACTS, expected=None), r"expected is None \(0-1\)"),
         (replace(FACTS, minutes=60.0), "capacity is 2 units and 60.0 min, expected exactly one"),
     ],
 )

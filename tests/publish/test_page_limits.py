@@ -19,7 +19,7 @@ def nasty_page(n: int = 1) -> str:
     texts = NASTY * n
     rows = ranked([0.2] * len(texts), listed=len(texts), unit_id=[f"{t}{i}" for i, t in enumerate(texts)])
     rows = rows.assign(product=texts, station=texts, machine=texts, check=texts, caution=texts)
-    reasons = because(rows["unit_id"].tolist(), action="check sensor").assign(because=texts)
+    reasons = because(rows["unit_id"].tolist(), action="check sensor").assign(told=[(text,) for text in texts])
     told = [
         issue(number=i, title=text, driver=text, action=text, places=((text, 3),))
         for i, text in enumerate(texts[:10], 1)

@@ -164,6 +164,7 @@ def test_an_implausible_value_says_to_check_the_sensor_first(reasons, usual):
     assert found["because"] == (
         "check sensor force first: force 0 kN, plausible 100-600. heat 250 degC, good parts 201-209"
     )
+    assert found["told"] == tuple(found["because"].split(". "))
 
 
 def test_a_sensor_that_does_not_change_is_checked_first_even_if_refits_do_not_agree(reasons, usual):
@@ -299,7 +300,7 @@ def test_no_units_give_an_empty_frame(siblings, tiny_line):
     candidates = pd.DataFrame({"unit_id": [], "product": [], "cutoff": []})
     options = {"tags": NO_TAGS, "units": {}, "line": tiny_line, "moments": MOMENTS}
     found = because(Scores(force).predict, reference, siblings.head(0), [], candidates, **options)
-    assert list(found) == ["because", "action", "drivers"]
+    assert list(found) == ["because", "told", "action", "drivers"]
     assert found.empty
 
 

@@ -108,14 +108,36 @@ def test_the_other_sheets_tell_what_the_page_tells():
     assert says["YESTERDAY"].startswith("promised 5 (2-8) among the 31 checked, found 4")
     assert says["LAST NIGHTS"] == "promise kept 1 of 2"
     told = table(book, "Issues").iloc[0]
+    assert told["list_id"] == FACTS.list_id
+    assert pd.isna(told[["owner", "due"]]).all()
     assert [told["title"], told["risk"], told["normal"]] == [
         "Press W13 · mould 5400",
         "9 in 100 (5-14)",
-        "normally 1.2",
+        "normally predicted 1.2",
     ]
     assert told["places"] == "212 in stock, 40 shipped"
+    assert pd.isna(told["beside"])
+    assert "LAST JUDGED" not in says
     assert list(table(book, "Not scored")["reason"]) == ["no oven data", "reason not recorded"]
     assert list(table(book, "Yesterday")["business_date"]) == ["2026-11-23", "2026-11-22"]
+
+
+def test_what_issues_share_and_the_newest_list_that_was_judged_are_told():
+    open_one = {"checked": 0, "found": 0, "verdict": "not enough yet"}
+    given = {"issues": [issue(number=2, beside=((1, 12),), nights=0)], "promises": promises(open_one, {})}
+    book = opened(full(**given))
+    told = table(book, "Issues").iloc[0]
+    assert told["beside"] == "12 of issue 1"
+    assert pd.isna(told["nights"])
+    says = table(book, "Read me").set_index("what")["says"]
+    assert says["LAST JUDGED"] == "Sun 22 Nov: promised 5 (2-8) among the 31 checked, found 4, kept"
+
+
+def test_an_issue_that_has_an_owner_shows_it():
+    known = pd.DataFrame({"owner": ["B. Lin"], "due": ["2026-11-30"]}, index=[issue().title])
+    told = table(opened(full(issues=[issue(), issue(number=2, title="other")], owners=known)), "Issues")
+    assert told.loc[0, ["owner", "due"]].tolist() == ["B. Lin", "2026-11-30"]
+    assert told.loc[1, ["owner", "due"]].isna().all()
 
 
 def test_scores_that_are_a_ranking_are_no_risks_here_either():

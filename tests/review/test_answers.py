@@ -271,7 +271,7 @@ def test_answers_with_moments_of_their_own(plant, csv):
     done = plant.take(
         csv(
             "u1,2,,2026-11-24 07:00",
-            "u1,1,,2026-11-24 08:30",
+            "u1,1,,24.11.2026 08:30",
             "u2,1,,2026-11-24 03:00",
             "u3,1,,2026-11-26 03:00",
             "u4,1,,soon",
@@ -282,7 +282,7 @@ def test_answers_with_moments_of_their_own(plant, csv):
     assert [one.reason.split(":")[1].strip() for one in done.refused] == [
         "impossible time, before the list was made",  # it is of 05:00 in Berlin
         "impossible time, in the future",
-        "not a time of Europe/Berlin (ISO 8601)",
+        "not a time of Europe/Berlin such as 2026-11-24 06",
     ]
     moments = [row["answered_at"] for row in plant.desk_answers()]
     assert moments == [datetime(2026, 11, 24, 6, tzinfo=UTC), datetime(2026, 11, 24, 7, 30, tzinfo=UTC)]

@@ -1,14 +1,14 @@
 """Issues of a night: groups of candidates that share what may be behind their risk, each told as one story."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 
 from qma_predict.line import Line
-from qma_predict.publish.issues.driver import Driver, driver_of, in_words
+from qma_predict.publish.issues.driver import Driver, came, driver_of, in_words
 from qma_predict.publish.issues.excess import outstanding
 from qma_predict.publish.issues.groups import LEAST_UNITS, NIGHTS, Kind, Normal, judged, laid_out, nights_in_a_row
 from qma_predict.publish.issues.measured import measured_groups
@@ -40,7 +40,7 @@ class Issue:
     conditions : tuple of (str, str)
         Attributes and values that they share.
     units : int
-        Candidates tonight: those who came under the conditions since `since`.
+        Candidates tonight: those who came under the conditions since `since`, but for those `beside`.
     risk, low, high : float
         Mean P(defect) of the units, with its range.
     normal : float
@@ -63,6 +63,8 @@ class Issue:
         The feature of `driver`; empty if there is none.
     side : str
         Where the units share that this feature is "above" or "below" its usual range: which. Else empty.
+    beside : tuple of (int, int)
+        Other candidates under the same conditions that issues before this one tell: the number of each and how many.
     """
 
     number: int
@@ -81,6 +83,7 @@ class Issue:
     unit_ids: tuple[str, ...]
     feature: str = ""
     side: str = ""
+    beside: tuple[tuple[int, int], ...] = ()
 
 
 def recent(past: pd.DataFrame, night: date) -> pd.DataFrame:
@@ -113,6 +116,7 @@ def find_issues(
     features: pd.DataFrame | None = None,
     siblings: pd.DataFrame | None = None,
     units_of_measure: Mapping[str, str] | None = None,
+    tags: pd.DataFrame | None = None,
 ) -> tuple[Issue, ...]:
     """Issues of a night, the largest excess first; none if `why_none` says why.
 
@@ -138,6 +142,8 @@ def find_issues(
         Feature table of past good units, with the same columns.
     units_of_measure : mapping, optional
         Unit of measure by the name of the feature, as `feature_units` gives it.
+    tags : DataFrame, optional
+        Every version of the table `tags` that is known, for the limit of what was measured.
 
     References
     ----------
@@ -152,6 +158,7 @@ def find_issues(
         limits = {kind.attributes[0]: normal.limit for kind, normal in kinds if len(kind.attributes) == 1}
         measured = measured_groups(rows, conditions, features, siblings, line, usual, limits)
     tonight = rows["night"] >= rows.attrs["tonight"]
+    candidates = conditions[conditions["unit_id"].isin(rows["unit_id"][tonight])]
     usual_tonight = pd.Series(usual[tonight], rows["unit_id"][tonight])
     moments = Moments(line.timezone, night, line.as_of(night))
     found: list[Issue] = []
@@ -162,12 +169,24 @@ def find_issues(
         told[kind.members["row"][kind.members["group"] == group]] = True
         if len(own) < LEAST_UNITS:
             continue  # almost all are told by those before
-        at = run.set_index("unit_id")["at"][own]
-        driver = driver_of(features, siblings, at, line, moments, units_of_measure or {}, only=kind.feature)
+        at = came(kind.conditions(group), candidates)
+        driver = driver_of(
+            features, siblings, own, at, line, moments, units_of_measure or {}, tags=tags, only=kind.feature
+        )
         if kind.feature:
             run = run.assign(normal=usual_tonight[run["unit_id"]].to_numpy())
-        found.append(_issue(len(found) + 1, kind, normal, group, run, scored, driver, line))
+        issue = _issue(len(found) + 1, kind, normal, group, run, scored, driver, line)
+        found.append(replace(issue, beside=_beside(issue, found, kind, group, rows)))
     return tuple(found)
+
+
+def _beside(
+    issue: Issue, before: Sequence[Issue], kind: Kind, group: int, rows: pd.DataFrame
+) -> tuple[tuple[int, int], ...]:
+    """Candidates of a group since its issue began that earlier issues tell."""
+    its = kind.members[(kind.members["group"] == group) & (kind.members["at"] >= issue.since)]
+    units = set(rows["unit_id"].iloc[its["row"]])
+    return tuple((one.number, n) for one in before if (n := len(units.intersection(one.unit_ids))))
 
 
 def _run(kind: Kind, normal: Normal, group: int, rows: pd.DataFrame, told: np.ndarray) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import URL, Engine, NullPool, create_engine, delete, exc, insert, inspect, make_url, select, text
+from sqlalchemy import URL, Engine, NullPool, Table, create_engine, delete, exc, insert, inspect, make_url, select, text
 from sqlalchemy.schema import CreateColumn
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -144,7 +144,7 @@ def record_list(engine: Engine, line: str, path: Path) -> bool:
     return True
 
 
-def record_answers(engine: Engine, answers: pd.DataFrame) -> int:
+def record_answers(engine: Engine, answers: pd.DataFrame, table: Table = ANSWERS) -> int:
     """Write answers that the database does not have, in one transaction; return how many these were.
 
     Parameters
@@ -152,7 +152,9 @@ def record_answers(engine: Engine, answers: pd.DataFrame) -> int:
     engine : Engine
         Of `open_desk`.
     answers : DataFrame
-        The columns of `ANSWERS`.
+        The columns of the table.
+    table : Table
+        `ANSWERS`, or `ISSUE_ANSWERS`.
 
     Raises
     ------
@@ -161,14 +163,14 @@ def record_answers(engine: Engine, answers: pd.DataFrame) -> int:
     """
     if answers.empty:
         return 0
-    key = [ANSWERS.c.list_id, ANSWERS.c.unit_id, ANSWERS.c.answered_at]
+    key = list(table.primary_key.columns)
     lists = sorted(set(answers["list_id"]))
     with _told(engine), engine.begin() as connection:
-        known = {tuple(row) for row in connection.execute(select(*key).where(ANSWERS.c.list_id.in_(lists)))}
-        rows = records(answers[[column.name for column in ANSWERS.columns]])
-        new = [row for row in rows if (row["list_id"], row["unit_id"], row["answered_at"]) not in known]
+        known = {tuple(row) for row in connection.execute(select(*key).where(table.c.list_id.in_(lists)))}
+        rows = records(answers[[column.name for column in table.columns]])
+        new = [row for row in rows if tuple(row[column.name] for column in key) not in known]
         if new:
-            connection.execute(insert(ANSWERS), new)
+            connection.execute(insert(table), new)
     return len(new)
 
 

@@ -81,6 +81,20 @@ ANSWERS = Table(
     Column("row", Integer, nullable=False),
 )
 
+ISSUE_ANSWERS = Table(
+    "issue_answers",
+    TABLES,
+    _key("list_id", Text()),
+    _key("title", Text()),
+    _key("answered_at", _Moment()),
+    Column("owner", Text),
+    Column("due", Date),
+    Column("imported_at", _Moment, nullable=False),
+    Column("file_digest", Text, nullable=False),
+    Column("sheet", Text, nullable=False),
+    Column("row", Integer, nullable=False),
+)
+
 PROMISES = Table(
     "promises",
     TABLES,

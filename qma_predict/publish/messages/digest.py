@@ -156,8 +156,8 @@ def _issues(issues: Sequence[Mapping[str, Any]], facts: Facts) -> str:
     if not issues:
         return "Issues: none, nothing stands out"
     told = [
-        f"{issue['number']}. {harmless(issue['title'], longest=160)}: {counted(issue['units'], 'unit')}, "
-        f"{nights_words(issue['nights'])}"
+        f"{issue['number']}. {harmless(issue['title'], longest=160)}: "
+        + ", ".join(filter(None, (counted(issue["units"], "unit"), nights_words(issue["nights"]))))
         for issue in issues
     ]
     return _points("Issues, read these first:", told, MOST_ISSUES)

@@ -59,6 +59,7 @@ class Facts:
     approved: str = ""  # who made the model champion: "approved by A. Meyer"; empty if that is not recorded
     next_training: datetime | None = None  # by schedule
     promise_spread: PromiseSpread = CHANCE_ALONE  # by which defects among scored units are counted
+    own_nights: int = 0  # nights of the model's own lists from which that was learnt, beside the backtest's [nights]
     retrospective: bool = False  # made after its day was over, for the record
 
     @property
@@ -73,8 +74,8 @@ def check_facts(facts: Facts) -> None:
     Raises
     ------
     ValueError
-        A state that is not in `STATES`, a state other than OK without a reason, or not exactly one of ``capacity``
-        and ``minutes``.
+        A state that is not in `STATES`, a state other than OK without a reason, not exactly one of ``capacity`` and
+        ``minutes``, or an expected number outside its range.
     """
     if facts.state not in STATES:
         raise ValueError(f"state is {facts.state!r}, expected one of {list(STATES)}")
@@ -82,6 +83,9 @@ def check_facts(facts: Facts) -> None:
         raise ValueError(f"state is {facts.state} without a reason, expected state_reasons to say why")
     if (facts.capacity is None) == (facts.minutes is None):
         raise ValueError(f"capacity is {facts.capacity} units and {facts.minutes} min, expected exactly one of them")
+    low, expected, high = facts.low, facts.expected, facts.high
+    if low is not None and high is not None and not (expected is not None and low <= expected < high + 0.5):
+        raise ValueError(f"expected is {facts.expected} ({facts.low}-{facts.high}), expected a number in its range")
 
 
 def state_words(facts: Facts) -> str:
@@ -136,12 +140,12 @@ def more_words(facts: Facts) -> str | None:
 
 
 def base_rate_words(rate: float | None) -> str:
-    """Return the usual share of defects."""
+    """Return the usual share of defects, as inspections found it."""
     if rate is None:
         return "usual rate not known yet"
     if rate == 0:
         return "no defect known so far"
-    return f"normally {risk_words(rate)}"
+    return f"normally found {risk_words(rate)}"
 
 
 def usual_words(facts: Facts) -> str:
@@ -200,13 +204,31 @@ def last_words(promises: pd.DataFrame, facts: Facts) -> tuple[str, str]:
             when,
             f"{last['listed']:,.0f} listed, {last['not_checked']:,.0f} not checked, {last['pending']:,.0f} pending",
         )
-    rest = f"{last['not_checked']:,.0f} not checked, {last['pending']:,.0f} pending"
-    found, checked = f"found {last['found']:,.0f}", f"{last['checked']:,.0f} checked"
-    if pd.isna(last["promised"]):
-        return when, f"promised no number, {found} in {checked}, {rest}"
+    return when, f"{_found_words(last)}, {last['not_checked']:,.0f} not checked, {last['pending']:,.0f} pending"
+
+
+def judged_words(promises: pd.DataFrame, facts: Facts) -> str:
+    """Return what the newest list that could be judged promised and found; empty if it is the last one, or none is.
+
+    Parameters
+    ----------
+    promises, facts
+        As for `last_words`.
+    """
+    judged = promises[promises["verdict"].isin(["kept", "broken"])]
+    if judged.empty or promises["verdict"].iloc[0] in ("kept", "broken"):
+        return ""
+    newest = judged.iloc[0]
+    return f"{facts.moments.day(newest['business_date'])}: {_found_words(newest)}, {newest['verdict']}"
+
+
+def _found_words(row: pd.Series) -> str:
+    found, checked = f"found {row['found']:,.0f}", f"{row['checked']:,.0f} checked"
+    if pd.isna(row["promised"]):
+        return f"promised no number, {found} in {checked}"
     # re-stated for what was checked, seldom all: the list itself said another number
-    ends = "" if pd.isna(last["low"]) else f" ({last['low']:.0f}-{last['high']:.0f})"
-    return when, f"promised {count_words(last['promised'])}{ends} among the {checked}, {found}, {rest}"
+    ends = "" if pd.isna(row["low"]) else f" ({row['low']:.0f}-{row['high']:.0f})"
+    return f"promised {count_words(row['promised'])}{ends} among the {checked}, {found}"
 
 
 def kept_words(promises: pd.DataFrame) -> str:

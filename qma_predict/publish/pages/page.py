@@ -18,7 +18,7 @@ from qma_predict.publish.pages.templates import script_hash, template
 from qma_predict.publish.pages.words import (
     LONGEST_SENTENCE,
     RESULT_CODES,
-    Moments,
+    beside_words,
     cell_words,
     counted,
     grouped,
@@ -27,6 +27,7 @@ from qma_predict.publish.pages.words import (
     place_words,
     range_words,
     risks_of,
+    whole_words,
 )
 from qma_predict.publish.text import shortened, visible
 
@@ -39,11 +40,11 @@ MOST_ISSUES = 12
 MOST_COURSES = 4
 
 _LONGEST_NAME = 32  # characters of a part, place or check; of a unit's id there may be more
-_LONGEST_BECAUSE = 200
+_LONGEST_BECAUSE = 1_000  # bytes: two sentences have up to 220, and 300 units of the longest have to fit on a page
 _LONGEST_NOTE = 48
 _MOST_PLACES = 6
 _MOST_REASONS = 5
-_WIDTHS = (4, 3, 11, 6, 16, 12, 11, 23, 7, 7)
+_WIDTHS = (4, 3, 11, 6, 13, 12, 9, 28, 7, 7)
 
 
 def render(
@@ -55,6 +56,7 @@ def render(
     because: pd.DataFrame | None = None,
     promises: pd.DataFrame | None = None,
     courses: Mapping[int, str] | None = None,
+    owners: pd.DataFrame | None = None,
 ) -> str:
     """Return the lead's page of a risk list as HTML.
 
@@ -69,11 +71,14 @@ def render(
     issues : sequence of Issue, optional
         What candidates have in common, the most important first.
     because : DataFrame indexed by unit_id, optional
-        ``because`` (a sentence) and ``action`` (such as "check sensor x", or empty) of the listed units.
+        Of the listed units: ``told`` (the sentences that say why, a tuple of str) and ``action`` (such as "check
+        sensor x", or empty).
     promises : DataFrame, one row an earlier list, newest first, optional
         As `qma_predict.publish.pages.facts.last_words` takes it.
     courses : mapping of int to str, optional
         By an issue's number, how its driver went: SVG of `qma_predict.publish.pages.pictures.course`, taken as it is.
+    owners : DataFrame of str, indexed by title, optional
+        ``owner`` and ``due`` (YYYY-MM-DD) of issues, as people answered earlier lists.
 
     Returns
     -------
@@ -101,7 +106,7 @@ def render(
         script=script,
         script_hash=script_hash(script),
         **_head(facts, listed, not_scored, promises),
-        **_issue_parts(issues, facts, courses or {}),
+        **_issue_parts(issues, facts, courses or {}, owners),
         **_unit_parts(night, facts, issues, because, len(not_scored)),
         pictures=_pictures(night, facts, promises),
     )
@@ -115,6 +120,7 @@ def _head(
         when, words = said.last_words(promises, facts)
         lists = counted(len(promises), "night").upper() if len(promises) else ""
         last = {"when": when, "words": words, "lists": lists, "kept": said.kept_words(promises)}
+        last["judged"] = said.judged_words(promises, facts)
     return {
         "in_retrospect": said.IN_RETROSPECT,
         "state": said.state_words(facts),
@@ -132,8 +138,12 @@ def _head(
     }
 
 
-def _issue_parts(issues: "Sequence[Issue]", facts: Facts, courses: Mapping[int, str]) -> dict[str, Any]:
-    told = [_issue(issue, facts) for issue in issues[:MOST_ISSUES]]
+def _issue_parts(
+    issues: "Sequence[Issue]", facts: Facts, courses: Mapping[int, str], owners: pd.DataFrame | None
+) -> dict[str, Any]:
+    known = {} if owners is None else owners.fillna("").map(shortened, longest=_LONGEST_NAME).to_dict("index")
+    nobody = {"owner": "", "due": ""}
+    told = [_issue(issue, facts) | known.get(issue.title, nobody) for issue in issues[:MOST_ISSUES]]
     for place, issue in enumerate(told):
         issue["picture"] = Markup(courses.get(issue["number"], "") if place < MOST_COURSES else "")
     return {"issues": told, "n_issues": len(issues)}
@@ -141,13 +151,14 @@ def _issue_parts(issues: "Sequence[Issue]", facts: Facts, courses: Mapping[int, 
 
 def _issue(issue: "Issue", facts: Facts) -> dict[str, Any]:
     moments = facts.moments
+    since = "" if issue.since is None else f"since {moments.words(issue.since)}"
     risk = f"{range_words(issue.risk, issue.low, issue.high)}, {normal_words(issue.normal, issue.risk)}"
     return {
         "number": issue.number,
         "title": _sentence(issue.title),
-        "units": counted(issue.units, "unit"),
+        "units": ", beside ".join(filter(None, (counted(issue.units, "unit"), beside_words(issue.beside)))),
         "risk": "how many fail is not known: scores are a ranking" if facts.ranking else risk,
-        "nights": nights_words(issue.nights) + ("" if issue.since is None else f", since {moments.words(issue.since)}"),
+        "nights": ", ".join(words for words in (nights_words(issue.nights), since) if words),
         "driver": _sentence(issue.driver),
         "places": _places(issue.places),
         "action": _sentence(issue.action),
@@ -191,7 +202,7 @@ def _units(
     because: pd.DataFrame | None,
 ) -> Iterable[dict[str, Any]]:
     moments, shared = facts.moments, issues_of(issues)
-    reasons = {} if because is None else because[["because", "action"]].to_dict("index")
+    reasons = {} if because is None else because[["told", "action"]].to_dict("index")
     for row, risk in zip(rows.itertuples(), risks_of(rows, scores, facts.ranking), strict=True):
         yield {
             "rank": row.rank,
@@ -202,23 +213,24 @@ def _units(
             "score": f"{row.score:.6f}",
             "risk": risk,
             "check": cell_words(row.check, longest=_LONGEST_NAME, missing="control plan"),
-            "because": list(_because(row, reasons.get(row.unit_id, {}), shared.get(row.unit_id, ""), moments)),
+            "because": list(_because(row, reasons.get(row.unit_id, {}), shared.get(row.unit_id, ""))),
+            "again": moments.day(row.first_night) if row.first_night < facts.business_date else None,
             "by": moments.by(facts.valid_until),
         }
 
 
-def _because(row: Any, reason: Mapping[str, Any], shared: str, moments: Moments) -> Iterable[str]:
+def _because(row: Any, reason: Mapping[str, Any], shared: str) -> Iterable[str]:
     """What speaks for the unit, and what the reader should know before believing it, a line each."""
-    sentence, action = str(reason.get("because") or ""), str(reason.get("action") or "")
+    sentence = whole_words(reason.get("told") or (), longest=_LONGEST_BECAUSE)
+    action = str(reason.get("action") or "")
     if not pd.isna(row.caution):
         yield f"caution: {cell_words(row.caution, longest=_LONGEST_NOTE)}"
     if action and not sentence.startswith(action):
         yield f"{cell_words(action, longest=_LONGEST_NOTE)} first"
     if sentence:
-        yield cell_words(sentence, longest=_LONGEST_BECAUSE)
+        yield sentence
     notes = [f"issue {shared}"] if shared else []
     notes += ["audit"] if row.selected_by == "audit" else []
-    notes += [f"again, since {moments.day(row.first_night)}"] if row.first_night < moments.business_date else []
     if notes:
         yield "; ".join(notes)
 

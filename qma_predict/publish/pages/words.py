@@ -1,12 +1,15 @@
 """How numbers, times and places of a list are said: as people say them, no more exactly than they are known."""
 
+from bisect import bisect
+from collections.abc import Sequence
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+from markupsafe import escape
 
-from qma_predict.publish.text import shortened
+from qma_predict.publish.text import shortened, visible
 
 RESULT_CODES = (
     (1, "defect found"),
@@ -21,6 +24,9 @@ LONGEST_CELL = 48
 """Characters of an id or a name at most: about three lines of the widest column."""
 
 LONGEST_SENTENCE = 240
+
+SENTENCES = ". "
+"""What stands between the sentences of a reason."""
 
 _ROW = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 # strftime would follow the process's locale.
@@ -68,26 +74,27 @@ def range_words(probability: float, low: float, high: float) -> str:
 
 
 def normal_words(normal: float | None, risk: float) -> str:
-    """Return a group's usual risk, among as many as its risk of tonight is told.
+    """Return a group's usual risk as it was predicted, among as many as its risk of tonight is told.
 
     Examples
     --------
     >>> [normal_words(n, 0.09) for n in (0.0123, 0.11, 0.0001, 0.0, None)]
-    ['normally 1.2', 'normally 11', 'normally less than 0.1', 'normally none', 'usual rate not known']
+    ['normally predicted 1.2', 'normally predicted 11', 'normally predicted less than 0.1', 'normally predicted none', \
+'usual rate not known']
     >>> normal_words(0.0012, 0.00001)
-    'normally 1 in 1,000'
+    'normally predicted 1 in 1,000'
     """
     if normal is None or pd.isna(normal):
         return "usual rate not known"
     if normal == 0:
-        return "normally none"
+        return "normally predicted none"
     words = risk_words(risk)
     if not words[0].isdigit():
-        return f"normally {risk_words(normal)}"
+        return f"normally predicted {risk_words(normal)}"
     often = normal * _among(words)
     if often < 0.05:
-        return "normally less than 0.1"
-    return f"normally {int(often + 0.5):,}" if often >= 9.95 else f"normally {often:.1f}".removesuffix(".0")
+        return "normally predicted less than 0.1"
+    return "normally predicted " + (f"{int(often + 0.5):,}" if often >= 9.95 else f"{often:.1f}".removesuffix(".0"))
 
 
 def _among(words: str) -> int:
@@ -158,18 +165,29 @@ def counted(number: int, noun: str) -> str:
 
 
 def nights_words(nights: int) -> str:
-    """Return for how many nights in a row; 0: that is not known.
+    """Return for how many nights in a row; empty for 0: that is not known.
 
     Examples
     --------
     >>> [nights_words(n) for n in (0, 1, 3, 12)]
-    ['tonight', 'first night', 'third night in a row', '12 nights in a row']
+    ['', 'first night', 'third night in a row', '12 nights in a row']
     """
     if nights == 0:
-        return "tonight"
+        return ""
     if nights == 1:
         return "first night"
     return f"{_ROW[nights - 1]} night in a row" if nights <= len(_ROW) else f"{nights} nights in a row"
+
+
+def beside_words(beside: Sequence[tuple[int, int]]) -> str:
+    """Return how many candidates earlier issues tell: number of each issue and units; empty if none.
+
+    Examples
+    --------
+    >>> beside_words([(1, 12), (3, 1)])
+    '12 of issue 1, 1 of issue 3'
+    """
+    return ", ".join(f"{units:,} of issue {number}" for number, units in beside)
 
 
 def grouped(reasons: pd.Series, *, most: int) -> list[str]:
@@ -204,6 +222,36 @@ def place_words(station: object, machine: object, *, longest: int = LONGEST_CELL
 def cell_words(text: object, *, longest: int = LONGEST_CELL, missing: str = "not recorded") -> str:
     """Return a text for a cell of a table: visible, at most ``longest`` characters; ``missing`` if there is none."""
     return missing if text is None or pd.isna(text) or text == "" else shortened(str(text), longest=longest)
+
+
+def whole_words(sentences: Sequence[str], *, longest: int) -> str:
+    r"""Return sentences as one text: of too many, the last are left out, since half a sentence says something else.
+
+    Parameters
+    ----------
+    sentences : sequence of str
+    longest : int
+        Of the text in HTML [bytes]; a sentence that is longer by itself is cut at its end.
+
+    Examples
+    --------
+    >>> told = ["force 9 N, good parts 2-5", "heat 215 degC, good parts 201-209"]
+    >>> print(whole_words(told, longest=99), whole_words(told, longest=40), whole_words(told, longest=20), sep="\n")
+    force 9 N, good parts 2-5. heat 215 degC, good parts 201-209
+    force 9 N, good parts 2-5 …
+    force 9 N, good p…
+    """
+    texts = [visible(sentence) for sentence in sentences]
+    for kept in range(len(texts), 0, -1):
+        words = SENTENCES.join(texts[:kept]) + (" …" if kept < len(texts) else "")
+        if _bytes(words) <= longest:
+            return words
+    first = texts[0] if texts else ""
+    return first and f"{first[: bisect(range(longest), longest, key=lambda end: _bytes(f'{first[:end]}…')) - 1]}…"
+
+
+def _bytes(text: str) -> int:
+    return len(escape(text).encode())
 
 
 class Moments:

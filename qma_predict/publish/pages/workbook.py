@@ -6,7 +6,7 @@ holds a formula, whatever the plant calls its units. The same input gives the sa
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, timedelta
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from qma_predict.publish.pages.facts import Facts, check_facts
 from qma_predict.publish.pages.rows import LONGEST_PAGE, completed, issues_of, order_words, work_of
 from qma_predict.publish.pages.words import (
     RESULT_CODES,
+    beside_words,
     cell_words,
     counted,
     grouped,
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 MOST_ROWS = 5_000
 """Units without a score in the workbook at most [units]; the data files have all."""
 
+OWNERS_KEPT = timedelta(days=14)
+"""How long after its owner was brought back a later issue of the same title has it."""
+
 RESULTS = tuple(f"{code} {words}" for code, words in RESULT_CODES)
 """What the drop-down of ``result`` offers."""
 
@@ -46,7 +50,7 @@ _LONGEST_TEXT = 2_000  # characters of a cell; a spreadsheet holds 32,767
 _WIDTHS = {"unit_id": 22, "part": 12, "place": 24, "check": 22, "because": 60, "title": 48, "driver": 60, "result": 24}
 _WIDTHS |= {"comment": 30, "reason": 60, "places": 40, "action": 30, "list_id": 18, "risk": 20, "since": 18, "by": 10}
 _WIDTHS |= {"what": 22, "says": 110, "owner": 16, "due": 12, "business_date": 14, "verdict": 16, "nights": 22}
-_WIDTHS |= {"rank": 7, "minutes": 9, "issue": 7, "issues": 8, "units": 8, "caution": 20}
+_WIDTHS |= {"rank": 7, "minutes": 9, "issue": 7, "issues": 8, "units": 8, "beside": 16, "caution": 20}
 _ROW_HEIGHT, _MOST_LINES = 15.0, 27  # points of one line of text; a spreadsheet's rows end at 409 points
 
 
@@ -58,6 +62,7 @@ def render(
     issues: "Sequence[Issue]" = (),
     because: pd.DataFrame | None = None,
     promises: pd.DataFrame | None = None,
+    owners: pd.DataFrame | None = None,
 ) -> bytes:
     """Return the list as an XLSX file.
 
@@ -65,12 +70,15 @@ def render(
     ----------
     facts, ranked, not_scored, issues, because, promises
         As `qma_predict.publish.pages.page.render` takes them.
+    owners : DataFrame of str, indexed by title, optional
+        ``owner`` and ``due`` (YYYY-MM-DD) of issues, as people answered earlier lists.
 
     Returns
     -------
     bytes
         Sheets Read me, Issues, Units, Check sheet, Not scored and Yesterday. Units and Check sheet hold every listed
-        unit with ``list_id`` and ``unit_id`` (as `spreadsheet_text`) and empty ``result`` and ``comment``.
+        unit with ``list_id`` and ``unit_id`` (as `spreadsheet_text`) and empty ``result`` and ``comment``; Issues each
+        issue with ``list_id`` and ``title``, and the ``owner`` and ``due`` that it has.
 
     Raises
     ------
@@ -88,7 +96,7 @@ def render(
     check = to_check(ranked, facts).assign(list_id=facts.list_id)
     sheets = {
         "Read me": _read_me(facts, night, not_scored, promises),
-        "Issues": _issues(issues, facts),
+        "Issues": _issues(issues, facts, owners),
         "Units": _units(night, facts, issues, because),
         "Check sheet": check[["list_id", "unit_id", "part", "place", "check", "by"]].assign(result=None, comment=None),
         "Not scored": _not_scored(not_scored, facts),
@@ -168,6 +176,8 @@ def _read_me(
 ) -> pd.DataFrame:
     listed, moments = night[night["listed"]], facts.moments
     last = [] if promises is None else [said.last_words(promises, facts), ("LAST NIGHTS", said.kept_words(promises))]
+    if promises is not None and (judged := said.judged_words(promises, facts)):
+        last.append(("LAST JUDGED", judged))
     more, usual = said.more_words(facts), said.base_rate_words(facts.base_rate)
     lines = [
         ("LIST", f"{facts.list_id}: {facts.plant}, {facts.line}, for {moments.long_day(facts.business_date)}"),
@@ -185,7 +195,16 @@ def _read_me(
         *([("REASONS", f"of the first {LONGEST_PAGE:,} units alone")] if len(listed) > LONGEST_PAGE else []),
         ("NOT SCORED", "; ".join([counted(len(not_scored), "unit"), *grouped(not_scored["reason"], most=20)])),
         ("RESULT", "one of: " + ", ".join(RESULTS)),
-        ("FILL IN", "columns result and comment, on the sheet Units or on the sheet Check sheet; all else is locked."),
+        (
+            "FILL IN",
+            "columns result and comment, on the sheet Units or on the sheet Check sheet; owner and due, on the "
+            "sheet Issues. All else is locked.",
+        ),
+        (
+            "DUE",
+            "a day, such as 2026-11-30 or 30.11.2026. An issue of the same title on a later list has owner and due "
+            f"again, until {OWNERS_KEPT.days} days after they were brought back.",
+        ),
         ("BRING BACK", "qma feedback import reads the filled file; the same file twice changes nothing."),
         (
             "INSPECTORS",
@@ -198,13 +217,15 @@ def _read_me(
     return pd.DataFrame(lines, columns=["what", "says"])
 
 
-def _issues(issues: "Sequence[Issue]", facts: Facts) -> pd.DataFrame:
+def _issues(issues: "Sequence[Issue]", facts: Facts, owners: pd.DataFrame | None) -> pd.DataFrame:
     moments = facts.moments
+    known = pd.DataFrame(columns=["owner", "due"]) if owners is None else owners
     rows = [
         {
             "issue": issue.number,
             "title": issue.title,
             "units": issue.units,
+            "beside": beside_words(issue.beside),
             "risk": None if facts.ranking else range_words(issue.risk, issue.low, issue.high),
             "normal": None if facts.ranking else normal_words(issue.normal, issue.risk),
             "nights": nights_words(issue.nights),
@@ -215,8 +236,12 @@ def _issues(issues: "Sequence[Issue]", facts: Facts) -> pd.DataFrame:
         }
         for issue in issues
     ]
-    columns = ["issue", "title", "units", "risk", "normal", "nights", "since", "driver", "places", "action"]
-    return pd.DataFrame(rows, columns=columns).assign(owner=None, due=None)
+    columns = ["list_id", "issue", "title", "units", "beside", "risk", "normal", "nights", "since", "driver", "places"]
+    columns += ["action"]
+    told = known.reindex([issue.title for issue in issues])
+    return pd.DataFrame(rows, columns=columns).assign(
+        list_id=facts.list_id, owner=told["owner"].to_numpy(), due=told["due"].to_numpy()
+    )
 
 
 def _units(night: pd.DataFrame, facts: Facts, issues: "Sequence[Issue]", because: pd.DataFrame | None) -> pd.DataFrame:

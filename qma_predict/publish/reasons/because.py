@@ -12,7 +12,7 @@ import pandas as pd
 from qma_predict.learn.explanations import Predict
 from qma_predict.learn.reference import Reference
 from qma_predict.line import Line
-from qma_predict.publish.pages.words import Moments
+from qma_predict.publish.pages.words import SENTENCES, Moments
 from qma_predict.publish.reasons.contributors import contributors
 from qma_predict.publish.reasons.courses import implausible, last_run, stuck_for
 from qma_predict.publish.reasons.drivers import (
@@ -82,9 +82,10 @@ def because(
 
     Returns
     -------
-    DataFrame, shape (n_listed, 3), indexed by unit_id in the order of `listed`
-        ``because``, the sentence; ``action``, "check sensor {tag}" or empty; ``drivers``, a tuple of `Driver`, sensors
-        to check first, then the largest contribution.
+    DataFrame, shape (n_listed, 4), indexed by unit_id in the order of `listed`
+        ``because``, the text; ``told``, a tuple of the sentences that it is made of, one a driver; ``action``,
+        "check sensor {tag}" or empty; ``drivers``, a tuple of `Driver`, sensors to check first, then the largest
+        contribution.
 
     Notes
     -----
@@ -111,13 +112,13 @@ def because(
     usual = {product: night.usual(product) for product in wanted.unique()}
     own_X = night.X.loc[list(listed)]
     steps = contributors(predict, reference, own_X, wanted, usual, night.names, seed=line.learning.seed)
-    rows: list[tuple[str, str, str, tuple[Driver, ...]]] = []
+    rows: list[tuple[str, str, tuple[str, ...], str, tuple[Driver, ...]]] = []
     for unit_id in listed:
         own = steps[steps["unit_id"] == unit_id]
         said, action, drivers = _told(night, unit_id, own[own["clear"].astype(bool)])
-        words = ". ".join(said) or ("by the simple rule" if simple_rule else _no_single_reason(night, own, line))
-        rows.append((unit_id, words, action, drivers))
-    return pd.DataFrame(rows, columns=["unit_id", "because", "action", "drivers"]).set_index("unit_id")
+        told = tuple(said) or ("by the simple rule" if simple_rule else _no_single_reason(night, own, line),)
+        rows.append((unit_id, SENTENCES.join(told), told, action, drivers))
+    return pd.DataFrame(rows, columns=["unit_id", "because", "told", "action", "drivers"]).set_index("unit_id")
 
 
 @dataclass(frozen=True)
