@@ -5,6 +5,9 @@ VENV := .venv
 UV := $(VENV)/bin/uv
 INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python
 
+# Tests start many processes: what Python has compiled is kept for them, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test proofs lint format lock clean
 
 help:  ## Say what can be made

@@ -2,9 +2,10 @@
 
 ``once``
     Makes a folder for all test processes.
-``plant_folder``, ``line``, ``home``, ``lake``
+``plant_folder``, ``line_folder``, ``line``, ``home``, ``lake``
     Eleven weeks of about 60 units a day (summer time ends within them), written by the simulator, and ingested once
-    for all processes into a home by the committed `models/demo/line.toml`. They are shared: read them, never write.
+    for all processes into a home by `models/demo/line.toml`, which has shorter lists here and a recipe of fewer and
+    faster trees: how much is learnt is a matter of other tests. They are shared: read them, never write.
 ``home_copy``
     A copy of that home that a test may write to.
 ``tiny_line``, ``make_lake``, ``make_history``
@@ -32,10 +33,11 @@ from qma_predict.line import Line, load_line
 # only loaded, not searched for doctests: of several folders' conftest modules pytest would take the first for each
 collect_ignore_glob = ["*conftest.py"]
 
-LONGEST = ("test_notebooks.py", "test_demo.py", "test_ingest_stopped.py", "test_registry.py")
+LONGEST = ("test_replay.py", "test_notebooks.py", "test_demo.py", "test_ingest_stopped.py", "test_registry.py")
 """Files that begin first, so that no process is left with a long one when the other has ended."""
 
-DAYS = 77
+DAYS, CAPACITY = 77, 20
+TREES = "{ boosted_trees__n_estimators = 60, boosted_trees__learning_rate = 0.1 }"
 LOADED = pd.Timestamp("2026-01-05 12:00", tz="UTC")
 """When the shared home was set up: later than anything the small plant recorded, so that nights are replayed."""
 
@@ -93,10 +95,27 @@ def plant_folder(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def line(plant_folder: Path) -> Line:
-    """The committed demo line, reading the small plant."""
-    models = Path(__file__).parents[1] / "models"
-    return load_line(models / "demo", {"QMA_DATA": str(plant_folder)})
+def line_folder(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """Folder of the demo line with lists of `CAPACITY` and the recipe's parameters `TREES`."""
+
+    def make(folder: Path) -> None:
+        toml = (Path(__file__).parents[1] / "models" / "demo" / "line.toml").read_text()
+        for old, new in {
+            "capacity = 40\n": f"capacity = {CAPACITY}\n",
+            "[learning]\n": f"[learning]\nparameters = {TREES}\n",
+        }.items():
+            assert old in toml
+            toml = toml.replace(old, new)
+        folder.mkdir()
+        (folder / "line.toml").write_text(toml)
+
+    return once("line", make)
+
+
+@pytest.fixture(scope="session")
+def line(line_folder: Path, plant_folder: Path) -> Line:
+    """The demo line as `line_folder` has it, reading the small plant."""
+    return load_line(line_folder, {"QMA_DATA": str(plant_folder)})
 
 
 @pytest.fixture(scope="session")

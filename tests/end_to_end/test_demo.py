@@ -45,9 +45,12 @@ def checked(done: demo.Demo, folder: Path, *, nights: int) -> None:
     assert (done.performance["average_precision"] <= oracle).all()
 
 
-def test_a_small_demo_does_the_whole_journey_and_starts_clean_the_second_time(tmp_path):
-    done = demo.demo(str(tmp_path / "home"), days=74, units_per_day=50, nights=4)
-    checked(done, tmp_path / "home", nights=4)
+def test_a_small_demo_does_the_whole_journey_and_starts_clean_the_second_time(line_folder, tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "demo").symlink_to(line_folder)
+    monkeypatch.chdir(tmp_path)
+    done = demo.demo(str(tmp_path / "home"), days=74, units_per_day=50, nights=3)
+    checked(done, tmp_path / "home", nights=3)
     (tmp_path / "home" / "left over").touch()
     place = demo._clean_home(str(tmp_path / "home"))
     assert {path.name for path in place.folder.iterdir()} == {"home.json", demo.MARK}

@@ -18,20 +18,21 @@ from qma_predict.data.lake import Lake
 from qma_predict.home import Home, open_home
 from qma_predict.publish.lists import bundle
 
-ROOT = Path(__file__).parents[2]
 NIGHT = date(2025, 11, 11)
 
 
 @pytest.fixture
-def start(plant_folder, monkeypatch):
+def start(plant_folder, line_folder, tmp_path, monkeypatch):
     """Return a function that starts the command on a home."""
     monkeypatch.setenv("QMA_DATA", str(plant_folder))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    monkeypatch.chdir(ROOT)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "demo").symlink_to(line_folder)
+    monkeypatch.chdir(tmp_path)
 
     def start(home: Home, *command: str) -> subprocess.Popen[bytes]:
         words = [Path(sys.executable).parent / "qma", "--home", home.folder, *command]
-        return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     return start
 

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.scheduled import make_due
 from qma_predict.data.lake import Lake
 from qma_predict.home import Home
 from qma_predict.learn.dataset import make_dataset
 from qma_predict.learn.training import train
-from qma_predict.line import Line
+from qma_predict.line import Line, load_line
 from qma_predict.publish.models import champion_log, registry
 from qma_predict.publish.models.model import Model
 
-DEMO = Path(__file__).parents[2] / "models" / "demo"
 NIGHT = date(2025, 11, 10)
+LISTED = date(2025, 11, 11)
 PROMOTED = datetime(2026, 1, 5, 13, tzinfo=UTC)
 
 
@@ -33,12 +34,18 @@ class Trained:
 
 
 @pytest.fixture
-def without_lists(trained: Trained, tmp_path: Path) -> Home:
-    """A home of its own with the champion and no list."""
+def with_one_list(trained: Trained, once: Callable[[str, Callable[[Path], None]], Path], tmp_path: Path) -> Home:
+    """A home of its own with the champion and one list, that of `LISTED`, made on its night."""
+
+    def make(folder: Path) -> None:
+        home = Home(folder / "home")
+        shutil.copytree(trained.home.folder, home.folder, symlinks=True)
+        shutil.rmtree(home.published("demo"), ignore_errors=True)
+        home.desk.unlink(missing_ok=True)  # it has the lists of the shared home
+        make_due(trained.line, str(home.folder), clock=lambda: load_line(trained.line).as_of(LISTED))
+
     home = Home(tmp_path / "home")
-    shutil.copytree(trained.home.folder, home.folder, symlinks=True)
-    shutil.rmtree(home.published("demo"), ignore_errors=True)
-    home.desk.unlink(missing_ok=True)  # it has the lists of the shared home
+    shutil.copytree(once("one list", make) / "home", home.folder, symlinks=True)
     return home
 
 
@@ -46,6 +53,7 @@ def without_lists(trained: Trained, tmp_path: Path) -> Home:
 def _trained(
     home: Home,
     line: Line,
+    line_folder: Path,
     once: Callable[[str, Callable[[Path], None]], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Trained:
@@ -64,7 +72,7 @@ def _trained(
     folder = once("trained", make)
     place = Home(tmp_path_factory.mktemp("trained") / "home")  # each process publishes in its own
     shutil.copytree(folder / "home", place.folder)
-    return Trained(str(DEMO), place, pickle.loads((folder / "model.pkl").read_bytes()))
+    return Trained(str(line_folder), place, pickle.loads((folder / "model.pkl").read_bytes()))
 
 
 @pytest.fixture

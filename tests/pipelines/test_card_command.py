@@ -78,7 +78,7 @@ def test_the_card_says_what_the_champion_says(trained, text):
 
 
 def test_its_commands_make_the_same_dataset_again(trained, text, tmp_path, monkeypatch):
-    shutil.copytree(Path(trained.line).parent, tmp_path / "models")
+    shutil.copytree(trained.line, tmp_path / "models" / "demo")
     (tmp_path / "qma-home").symlink_to(trained.home.folder)
     monkeypatch.chdir(tmp_path)
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]

@@ -3,7 +3,6 @@
 from datetime import UTC, date, datetime
 
 import pandas as pd
-import pytest
 
 from pipelines.nightly import make_list
 from qma_predict.line import load_line
@@ -18,14 +17,8 @@ def make(trained, home, day, replace=None):
     return make_list(trained.line, str(home.folder), day, replace, clock=lambda: now)
 
 
-@pytest.fixture
-def place(trained, without_lists):
-    """A home of its own with one list."""
-    make(trained, without_lists, FIRST)
-    return without_lists
-
-
-def test_a_damaged_list_costs_the_next_night_what_it_told_and_nothing_else(trained, place):
+def test_a_damaged_list_costs_the_next_night_what_it_told_and_nothing_else(trained, with_one_list):
+    place = with_one_list
     folder = place.published("demo")
     file = folder / f"revisions/{FIRST}.r1/scores.parquet"
     whole = file.read_bytes()

@@ -3,7 +3,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 
 from pipelines import ingest
 from pipelines.ingest import ingest_flow, take_in_for
@@ -19,10 +18,18 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "receipt.json"}
 
 
-def test_a_night_run_twice_is_the_same_list_and_stays_untouched(trained):
-    first = run(nightly_flow, trained.line, str(trained.home.folder), date(2025, 11, 11))
+@pytest.fixture(scope="module")
+def night_13(_trained, plant_folder):
+    """Folder of a published list. Shared: leave it as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QMA_DATA", str(plant_folder))
+        return run(nightly_flow, _trained.line, str(_trained.home.folder), date(2025, 11, 13))
+
+
+def test_a_night_run_twice_is_the_same_list_and_stays_untouched(trained, night_13):
+    first = night_13
     before, receipt = contents(first), (first / "receipt.json").read_bytes()
-    second = run(nightly_flow, trained.line, str(trained.home.folder), date(2025, 11, 11))
+    second = run(nightly_flow, trained.line, str(trained.home.folder), date(2025, 11, 13))
     assert (second, contents(second), (second / "receipt.json").read_bytes()) == (first, before, receipt)
 
 
@@ -33,8 +40,8 @@ def test_a_night_made_anew_in_another_home_is_the_same_to_the_byte(trained, tmp_
     assert contents(again) == contents(first)
 
 
-def test_the_manifest_names_line_model_and_pinned_tables(trained, line):
-    folder = run(nightly_flow, trained.line, str(trained.home.folder), date(2025, 11, 13))
+def test_the_manifest_names_line_model_and_pinned_tables(trained, line, night_13):
+    folder = night_13
     facts = bundle.verify(folder)["facts"]
     assert facts["line_digest"] == line.digest
     assert facts["model"]["version"] == trained.model.version
@@ -64,12 +71,12 @@ def test_without_a_champion_nothing_is_published_and_the_message_says_what_to_do
     assert not (tmp_path / "home" / "published").exists()
 
 
-def test_a_damaged_list_is_not_taken_for_a_published_one(trained):
-    folder = run(nightly_flow, trained.line, str(trained.home.folder), date(2025, 11, 14))
+def test_a_damaged_list_is_not_taken_for_a_published_one(trained, night_13):
+    folder = night_13
     whole = (folder / "risk_list.csv").read_bytes()
     (folder / "risk_list.csv").write_bytes(whole[:-10])
     with pytest.raises(PublicationError, match="damaged"):
-        run(nightly_flow, trained.line, str(trained.home.folder), date(2025, 11, 14))
+        run(nightly_flow, trained.line, str(trained.home.folder), date(2025, 11, 13))
     (folder / "risk_list.csv").write_bytes(whole)
 
 
@@ -102,6 +109,8 @@ def test_without_a_server_no_server_is_started(trained, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def prefect_server():
+    from prefect.testing.utilities import prefect_test_harness  # takes seconds, in every process of tests
+
     with prefect_test_harness(server_startup_timeout=120):
         yield
 

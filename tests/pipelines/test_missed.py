@@ -1,11 +1,12 @@
 """What a run makes after nights that were missed, and that two runs at once make one list."""
 
 import json
-import multiprocessing
+import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from processes import PROCESSES
 
 from pipelines.nightly import missed_before
 from pipelines.scheduled import Due, due, is_running, make_due, run_lock, timetable
@@ -126,10 +127,10 @@ def facts_of(home, day):
 
 
 @pytest.fixture
-def place(trained, without_lists):
+def place(with_one_list):
     """A home of its own with the list of Tuesday."""
-    make_due(trained.line, str(without_lists.folder), clock=lambda: at(TUE, 5))
-    return without_lists
+    assert bundle.published_dates(with_one_list.published("demo")) == [TUE]
+    return with_one_list
 
 
 def test_missed_nights_are_made_in_retrospect_or_named(line_with, place):
@@ -161,7 +162,9 @@ def on_wednesday():
     return at(WED, 5)
 
 
-def run(line, home):
+def run(line, home, environment):
+    os.environ.clear()  # a server that was started earlier forks with the one of its start
+    os.environ.update(environment)
     make_due(line, home, clock=on_wednesday)
 
 
@@ -170,8 +173,7 @@ def test_two_runs_at_once_make_one_list(trained, place):
     assert not is_running(place, definition)
     with open_home(place.folder).writing(run_lock(definition)):
         assert is_running(place, definition)
-    context = multiprocessing.get_context("spawn")
-    both = [context.Process(target=run, args=(trained.line, str(place.folder))) for _ in range(2)]
+    both = [PROCESSES.Process(target=run, args=(trained.line, str(place.folder), dict(os.environ))) for _ in range(2)]
     for one in both:
         one.start()
     for one in both:

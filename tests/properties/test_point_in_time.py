@@ -234,10 +234,10 @@ def test_points_and_candidates_of_a_moment_do_not_see_past_it(few, make, line, s
 # Lists
 
 
-def small(line, recipe="boosted_trees"):
+def small(line, **learning):
     """The line with a backtest that four weeks suffice for."""
-    learning = line.learning.model_copy(update={"blocks": 1, "block": timedelta(days=5), "recipe": recipe})
-    return line.model_copy(update={"learning": learning})
+    changed = {"blocks": 1, "block": timedelta(days=5), **learning}
+    return line.model_copy(update={"learning": line.learning.model_copy(update=changed)})
 
 
 def trained(history, line):
@@ -306,7 +306,7 @@ def test_a_list_whose_past_changes_is_another(frames, make, line, champion):
 
 
 def test_the_order_of_rows_and_files_changes_no_byte_of_a_list_or_a_model(frames, make, line):
-    chosen = small(line, recipe="logistic")
+    chosen = small(line, recipe="sklearn.linear_model.LogisticRegression", parameters={})  # shows the last bit of sums
     as_of = chosen.as_of(DAY)
     lists = []
     for seed in (1, 2):
