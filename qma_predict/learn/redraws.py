@@ -17,7 +17,7 @@ def redrawn(
     metric: str,
     rng: np.random.Generator,
     *,
-    capacity: int,
+    capacity: int | np.ndarray,
     prevalence: float = float("nan"),
     costs: Costs | None = None,
 ) -> np.ndarray:
@@ -37,8 +37,8 @@ def redrawn(
         One of `verdict.COMPARABLE`.
     rng : numpy Generator
         What breaks ties.
-    capacity : int
-        Units that can be checked a night.
+    capacity : int, or ndarray of int of shape (n_nights,)
+        Units that can be checked a night, or on each in ascending order.
     prevalence : float
         Share of defects in the block's training rows, for ``brier_skill``.
     costs : Costs, optional
@@ -99,11 +99,15 @@ def _ranked_precision(outcome: np.ndarray, night: np.ndarray, draws: np.ndarray)
 
 
 def _ranked_lists(
-    outcome: np.ndarray, night: np.ndarray, draws: np.ndarray, metric: str, capacity: int, costs: Costs | None
+    outcome: np.ndarray,
+    night: np.ndarray,
+    draws: np.ndarray,
+    metric: str,
+    capacity: int | np.ndarray,
+    costs: Costs | None,
 ) -> np.ndarray:
-    place = pd.Series(night).groupby(night).cumcount().to_numpy()
-    on_list, known, defects = place < capacity, ~np.isnan(outcome), outcome == 1.0
-    nights = draws.shape[1]
+    place, nights = pd.Series(night).groupby(night).cumcount().to_numpy(), draws.shape[1]
+    on_list, known, defects = place < np.broadcast_to(capacity, nights)[night], ~np.isnan(outcome), outcome == 1.0
     found, listed, units, all_defects = (
         np.bincount(night, which, nights) for which in (on_list & defects, on_list & known, known, defects)
     )

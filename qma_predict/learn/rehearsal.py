@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -14,8 +14,25 @@ from qma_predict.learn.backtest import Backtest
 from qma_predict.learn.baselines import BASELINES, make_baseline
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.promotion import CHALLENGER, CHAMPION, REFRESH, shortcomings, tells
+from qma_predict.learn.sentinel import find_leaks
 from qma_predict.learn.training import Training, recipe_of
-from qma_predict.learn.weights import fit_weighted
+from qma_predict.learn.weights import fit_weighted, inspection_weights
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A refresh and the champion on the same blocks.
+
+    Attributes
+    ----------
+    result : Backtest
+        With the contestants `REFRESH` and `CHAMPION`; its table is empty.
+    sides : str
+        Who stood for whom, in words.
+    """
+
+    result: Backtest
+    sides: str
 
 
 def rehearse(
@@ -25,14 +42,14 @@ def rehearse(
     champion_as_of: datetime,
     predict: Callable[[pd.DataFrame], np.ndarray] | None,
     margin: float,
-) -> Backtest:
+) -> Rehearsal:
     """Hold the champion's recipe with newer data against the champion, on the newest block with known outcomes.
 
-    The refresh is the contestant as the backtest fitted it for the block, with what was known when that began. The
-    champion is the one in use if it knew no more than that. Otherwise it has seen some of the block, and the step is
-    rehearsed further back: in its place is its recipe with what was known as long before the block as the champion is
-    older than the training. Where the newest block is too small to tell the margin (`tells`), all blocks of the
-    backtest are taken, each in this way.
+    The refresh is the contestant as it would have been fitted when the block began: by the backtest, unless what it
+    left out as a leak, or how it weighed its rows, was not known then. The champion is the one in use if it knew no
+    more than that. Otherwise it has seen some of the block, and the step is rehearsed further back: in its place is its
+    recipe with what was known as long before the block as the champion is older than the training. Where the newest
+    block is too small to tell the margin (`tells`), all blocks of the backtest are taken, each in this way.
 
     Parameters
     ----------
@@ -51,8 +68,7 @@ def rehearse(
 
     Returns
     -------
-    Backtest
-        With the contestants `REFRESH` and `CHAMPION`; its table is empty.
+    Rehearsal
 
     Raises
     ------
@@ -61,30 +77,44 @@ def rehearse(
     """
     as_of, origins = pd.Timestamp(champion_as_of), training.backtest.table.groupby("block")["origin"].first()
     rows = training.backtest.predictions[training.backtest.predictions["contestant"] == contestant]
+    older = dataset.history.as_of - as_of
+    stood_in: dict[int, bool] = {}
 
-    def champion_on(block: int) -> pd.DataFrame:
+    def both_on(block: int) -> pd.DataFrame:
         """Both in one block."""
         origin, ours = origins[block], rows[rows["block"] == block]
         if ours.empty:
             raise NotEnoughData(f"{contestant} could not be fitted for block {block}: {_reason(training, contestant)}")
         X = dataset.X.loc[ours["unit_id"]]
-        if predict is not None and as_of <= origin:
+        if itself := (predict is not None and as_of <= origin):
             score = predict(X)
         else:
-            known = as_of if as_of <= origin else origin - (dataset.history.as_of - as_of)
-            score = _as_known_at(known, dataset, training, contestant, X)
+            score = _as_known_at(as_of if as_of <= origin else origin - older, dataset, contestant, X)
+        if training.labels.weight is not None or _left_out_at(origin, dataset) != set(training.left_out):
+            ours = ours.assign(score=_as_known_at(origin, dataset, contestant, X))
+        stood_in[block] = not itself
         return pd.concat([ours.assign(contestant=REFRESH), ours.assign(contestant=CHAMPION, score=score)])
 
     empty = replace(training.backtest, table=training.backtest.table.iloc[:0])
     newest, *earlier = sorted(origins.index, reverse=True)
-    found = replace(empty, predictions=champion_on(newest))
+    found = replace(empty, predictions=both_on(newest))
     if tells(found, margin):
-        return found
+        return Rehearsal(found, _sides(stood_in))
     parts = [found.predictions]
     for block in earlier:
         with contextlib.suppress(NotEnoughData):  # an early block may have too little before it
-            parts.append(champion_on(block))
-    return replace(empty, predictions=pd.concat(parts))
+            parts.append(both_on(block))
+    return Rehearsal(replace(empty, predictions=pd.concat(parts)), _sides(stood_in))
+
+
+def _sides(stood_in: dict[int, bool]) -> str:
+    """Say who stood for whom, of blocks and whether the champion's recipe stood for it there."""
+    said = "for the refresh stood its recipe, fitted when each block began"
+    times, blocks = sum(stood_in.values()), len(stood_in)
+    if not times:
+        return f"{said}, and the champion for itself"
+    where = "" if times == blocks else f", in {times} of {blocks} blocks"
+    return f"{said}, and for the champion, too{where}, fitted as much earlier as it is older"
 
 
 def overdue(training: Training, champion_as_of: datetime) -> bool:
@@ -125,19 +155,30 @@ def _reason(training: Training, contestant: str) -> str:
     return str(told.loc[told["contestant"] == contestant, "reason"].iloc[-1])
 
 
-def _as_known_at(
-    moment: pd.Timestamp, dataset: Dataset, training: Training, contestant: str, judged: pd.DataFrame
-) -> np.ndarray:
+def _as_known_at(moment: pd.Timestamp, dataset: Dataset, contestant: str, judged: pd.DataFrame) -> np.ndarray:
     """Scores by a contestant that learnt with what was known at a moment."""
     line = dataset.line
     estimator = make_baseline(contestant) if contestant in BASELINES else recipe_of(line)
-    old = dataset.points[dataset.points["cutoff"] <= moment - line.gate.maturity].reset_index()
+    old = _mature_at(moment, dataset).reset_index()
     order = old.sort_values(["cutoff", "unit_id"])["unit_id"]
     y = dataset.labels_at(moment).reindex(dataset.apart(pd.Index(order), judged.index)).dropna().astype(int)
     if y.nunique() < 2:
         raise NotEnoughData(f"{int(y.sum())} defects among {len(y)} units were known at {moment:%Y-%m-%d %H:%M} UTC")
-    weight = training.labels.weight
-    weights = None if weight is None else weight.reindex(y.index).fillna(1.0).to_numpy()
-    features = dataset.X.columns.drop(training.left_out)
+    features = dataset.X.columns.drop(_left_out_at(moment, dataset))
+    weight = inspection_weights(dataset.history.at(moment), dataset.points.reset_index(), line).reindex(y.index)
+    weights = weight.to_numpy() if weight.nunique() > 1 else None
     fitted = fit_weighted(clone(estimator), dataset.X.loc[y.index, features], y, weights, dataset.groups_of(y.index))
     return fitted.predict_proba(judged[features])[:, 1]
+
+
+def _mature_at(moment: pd.Timestamp, dataset: Dataset) -> pd.DataFrame:
+    """Points that were old enough to be inspected."""
+    return dataset.points[dataset.points["cutoff"] <= moment - dataset.line.gate.maturity]
+
+
+def _left_out_at(moment: pd.Timestamp, dataset: Dataset) -> set[str]:
+    """Features that looked like leaks at a moment, and that the line does not keep."""
+    points = _mature_at(moment, dataset)
+    y = dataset.labels_at(moment).reindex(points.index)
+    leaks = find_leaks(dataset.X.loc[points.index], y, points["cutoff"])
+    return set(leaks["feature"]) - set(dataset.line.learning.keep)

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import chi2
 from sklearn.metrics import average_precision_score
 
 from qma_predict.learn.backtest import Backtest
@@ -47,20 +48,20 @@ def test_the_values_are_the_average_precision_of_both_and_the_gain_their_differe
     found = paired(made, "a", "b", 0.9)
     assert (found.new, found.old) == pytest.approx(tuple(np.mean(values, axis=1)))
     assert found.gain == pytest.approx(found.new - 0.9 * found.old)
-    assert (found.nights, found.freedom, found.missing) == (28, 26, "")
+    assert (found.nights, found.missing) == (28, "")
+    assert found.spread.freedom == pytest.approx(5)  # runs of five nights or so: three in each block
 
 
-def test_the_standard_error_is_that_of_the_jackknife_over_nights():
-    # the precision of a mean: each night's lead stands for itself where a night has one defect at the top or second
+def test_the_standard_error_is_that_of_the_jackknife_over_runs_of_nights():
     made = result({"a": signal(2.0), "b": signal(1.0)}, nights=12)
     rows = made.predictions.pivot_table(index=["night", "unit_id", "outcome"], columns="contestant", values="score")
     rows = rows.reset_index()
     leads = []
-    for night in range(12):
-        some = rows[rows["night"] != night]
+    for run in range(4):  # of three nights, the square root of twelve
+        some = rows[rows["night"] // 3 != run]
         leads.append(average_precision_score(some["outcome"], some["a"]))
         leads[-1] -= average_precision_score(some["outcome"], some["b"])
-    assert paired(made, "a", "b").error == pytest.approx(np.sqrt(11 * np.var(leads)))
+    assert paired(made, "a", "b").spread.error == pytest.approx(np.sqrt(3 * np.var(leads)))
 
 
 def test_units_without_an_outcome_and_nights_of_one_contestant_alone_do_not_count():
@@ -68,7 +69,8 @@ def test_units_without_an_outcome_and_nights_of_one_contestant_alone_do_not_coun
     rows = made.predictions
     unknown = rows.assign(outcome=rows["outcome"].where(rows["unit_id"] % 2 == 0))
     half = paired(Backtest(made.table, unknown, 10), "a", "b")
-    assert half == paired(Backtest(made.table, unknown.dropna(subset="outcome"), 10), "a", "b")
+    known = paired(Backtest(made.table, unknown.dropna(subset="outcome"), 10), "a", "b")
+    assert (half.new, half.old, half.spread.error) == (known.new, known.old, known.spread.error)
     lone = rows[(rows["contestant"] == "a") | (rows["night"] < 12)]
     assert paired(Backtest(made.table, lone, 10), "a", "b").nights == 12
 
@@ -109,11 +111,14 @@ def test_what_is_shown_to_be_worse_is_no_champion_even_of_an_overdue_one():
 
 def test_the_newest_block_tells_the_margin_if_the_interval_is_no_wider():
     same = signal(1.5)
-    made = result({REFRESH: lambda y, rng: same(y, np.random.default_rng(1)), CHAMPION: same})
+    made = result({REFRESH: lambda y, rng: same(y, np.random.default_rng(1)), CHAMPION: same}, nights=42)
     found = paired(made, REFRESH, CHAMPION, 0.95)
-    share = (found.gain - found.low(0.95)) / found.old
+    share = (found.gain - found.spread.low(0.95)) / found.old
+    surely = np.sqrt(found.spread.freedom / chi2.ppf(0.05, found.spread.freedom))
+    assert surely == pytest.approx(1.75, abs=0.3)
     assert not tells(made, 0.05)
-    assert tells(made, share * 1.2)
+    assert not tells(made, share * 1.2)  # by luck, perhaps
+    assert tells(made, share * surely * 1.3)  # the margin moves the gain's error a little, too
     assert not tells(result({REFRESH: same, CHAMPION: same}, nights=3), 1.0)  # not enough to have an interval
 
 
@@ -125,7 +130,7 @@ def test_a_challenger_has_to_lead_beyond_chance_and_by_the_margin():
     made = result({CHALLENGER: signal(2.6), CHAMPION: signal(2.0)}, blocks=4)
     found = paired(made, CHALLENGER, CHAMPION)
     share = found.gain / found.old
-    assert found.low(0.975) > 0
+    assert found.spread.low(0.975) > 0
     assert judge_challenger(made, share - 0.01, BETTER).promote
     small = judge_challenger(made, share + 0.01, BETTER)
     assert not small.promote
@@ -159,7 +164,7 @@ def test_defects_of_one_night_alone_tell_nothing():
     burst = rows.assign(outcome=(rows["night"] == 5).astype(float))
     found = judge_refresh(Backtest(made.table, burst, 10), 0.05)
     assert not found.promote
-    assert "a single night holds all known defects of a block" in found.sentence
+    assert "a few nights in a row hold all known defects" in found.sentence
 
 
 Y = pd.Series([1.0] * 10 + [0.0] * 90)

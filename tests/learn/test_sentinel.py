@@ -233,6 +233,7 @@ def compute(history, points, line):
     return results.inner_join(points, "unit_id").select("point", "measured", of=ibis.literal("press.pressure"))
 """
 DAY = date(2025, 10, 30)
+FAST = {"recipe": "sklearn.linear_model.LogisticRegression", "parameters": {}}
 
 
 @pytest.fixture
@@ -242,7 +243,7 @@ def leaking(line, tmp_path, monkeypatch):
     (tmp_path / "leaky" / "pressure.py").write_text(FAMILY)
     monkeypatch.syspath_prepend(tmp_path)
     own = (*line.learning.families, "leaky.pressure")
-    yield with_learning(line, families=own, blocks=1, block=timedelta(days=7), recipe="logistic")
+    yield with_learning(line, families=own, blocks=1, block=timedelta(days=7), **FAST)
     for name in [name for name in sys.modules if name.split(".")[0] == "leaky"]:
         del sys.modules[name]
 

@@ -28,7 +28,7 @@ sources = [
 ]
 """
 BEGIN = pd.Timestamp("2026-01-01 08:00", tz="UTC")
-DAYS, UNITS = 90, 14
+DAYS, UNITS = 90, 20
 
 
 def rows():
