@@ -109,8 +109,8 @@ def tidy(
         from qma_predict.line import load_line
         from qma_predict.operate import retention
 
-        home, keep = find_home(context.obj), timedelta(days=days)
-        found = retention.tidy(home, load_line(line).name, keep, datetime.now(UTC), apply=apply)
+        definition, home = load_line(line), find_home(context.obj)
+        found = retention.tidy(home, definition.name, timedelta(days=days), datetime.now(UTC), apply=apply)
         typer.echo(retention.in_words(found, applied=apply))
         if found.damaged:
             raise typer.Exit(PublicationError.exit_code)

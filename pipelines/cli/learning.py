@@ -69,7 +69,7 @@ def champion(
         from qma_predict.line import load_line
         from qma_predict.publish.models import champion_log, champion_quotes
 
-        home, definition = find_home(context.obj), load_line(line)
+        definition, home = load_line(line), find_home(context.obj)
         at = definition.as_of(on.date()) if on else None
         known = champion_quotes.checked(home, definition.name)
         model = champion_log.champion(home, definition.name, at)
@@ -101,7 +101,7 @@ def approve(
         from qma_predict.line import load_line
         from qma_predict.publish.models import champion_log, registry
 
-        home, definition = find_home(context.obj), load_line(line)
+        definition, home = load_line(line), find_home(context.obj)
         name, trust = definition.name, definition.learning.trust
         now = datetime.now(UTC)
         decide = champion_log.vouch if log_lost else champion_log.approve
@@ -127,7 +127,7 @@ def rollback(
         from qma_predict.line import load_line
         from qma_predict.publish.models import champion_log, registry
 
-        home, definition = find_home(context.obj), load_line(line)
+        definition, home = load_line(line), find_home(context.obj)
         name, trust = definition.name, definition.learning.trust
         version = to.removeprefix("v") if to else None
         now = datetime.now(UTC)
@@ -151,7 +151,7 @@ def card(
         from qma_predict.line import load_line
         from qma_predict.publish.models import champion_log, champion_quotes, kept_cards
 
-        home, definition = find_home(context.obj), load_line(line)
+        definition, home = load_line(line), find_home(context.obj)
         champion_quotes.checked(home, definition.name)
         model = champion_log.champion(home, definition.name)
         text = kept_cards.read(home, model.line, model.version)
