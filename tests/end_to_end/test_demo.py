@@ -32,7 +32,8 @@ def checked(done: demo.Demo, folder: Path, *, nights: int) -> None:
     assert bundle.published_dates(lists) == done.nights
     for night in done.nights:
         facts = bundle.read(lists, night)["facts"]
-        table = pd.read_csv(lists / night.isoformat() / "risk_list.csv")
+        table = pd.read_csv(lists / night.isoformat() / "risk_list.csv", dtype={"issues": "str"})
+        issues_follow_from_rows(facts["issues"], table)
         assert table["listed"].sum() == min(done.capacity, len(table)) == facts["listed"]
         assert facts["state"] == ("OK" if done.model.is_recipe else "BASELINE")
     assert json.loads((lists / "latest" / "manifest.json").read_text())["business_date"] == str(done.nights[-1])
@@ -43,6 +44,15 @@ def checked(done: demo.Demo, folder: Path, *, nights: int) -> None:
     assert set(done.performance.index) == {"boosted_trees", "oracle", *BASELINES}
     oracle = done.performance.loc["oracle", "average_precision"]
     assert (done.performance["average_precision"] <= oracle).all()
+
+
+def issues_follow_from_rows(issues: list[dict], table: pd.DataFrame) -> None:
+    """Units, risk and range of each issue are those of the rows that name it."""
+    for issue in issues:
+        rows = table[table["issues"] == str(issue["number"])]
+        assert sorted(rows["unit_id"]) == issue["unit_ids"]
+        said = [issue[name] for name in ("units", "risk", "low", "high")]
+        assert said == pytest.approx([len(rows), *rows[["score", "risk_low", "risk_high"]].mean()], abs=1e-6)
 
 
 def test_a_small_demo_does_the_whole_journey_and_starts_clean_the_second_time(line_folder, tmp_path, monkeypatch):
@@ -75,6 +85,7 @@ def test_the_full_demo_beats_every_baseline_clearly(tmp_path):
     assert precision[done.model.contestant] > 2 * precision.drop([done.model.contestant, "oracle"]).max()
     lists = tmp_path / "home" / "published" / "demo"
     truth = pd.read_parquet(tmp_path / "home" / "plant" / "truth" / "units.parquet").set_index("unit_id")
+    assert any(bundle.read(lists, night)["facts"]["issues"] for night in done.nights)
     named = [told for night in done.nights for told in names_its_mechanism(lists / night.isoformat(), truth)]
     assert len(named) > 20
     assert sum(named) > 0.5 * len(named)
