@@ -1,5 +1,6 @@
 """What units share so closely that one of them tells of another: the shot, the casting or the order they come from."""
 
+import ibis.expr.types as ir
 import pandas as pd
 from ibis import _
 
@@ -57,14 +58,18 @@ def _orders(history: History) -> pd.DataFrame:
 
 def _lots(history: History, name: str) -> pd.DataFrame:
     """Every version of the rows of which one has been of that material."""
-    rows = history.all_versions("materials").mutate(name=_.material.fill_null("material") + LOT)
+    rows = _materials(history)
     of_it = rows.filter(_.name == name).select("unit_id", "lot_id").distinct()
     found = rows.semi_join(of_it, ["unit_id", "lot_id"])
     return found.select("unit_id", "occurred_at", "recorded_at", "name", key="lot_id", group="lot_id").to_pandas()
 
 
+def _materials(history: History) -> ir.Table:
+    return history.all_versions("materials").mutate(name=_.material.fill_null("material") + LOT)
+
+
 def _names(history: History) -> list[str]:
     """Names of what units share."""
-    lots = history.all_versions("materials").select(name=_.material.fill_null("material") + LOT).distinct()
+    lots = _materials(history).select("name").distinct()
     orders = history.all_versions("units").filter(_.order_no.notnull()).limit(1).to_pandas()
     return [*([ORDER] if len(orders) else []), *sorted(lots.to_pandas()["name"])]

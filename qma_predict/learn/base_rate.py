@@ -151,6 +151,29 @@ def weights_of(sample_weight: object, rows: int) -> np.ndarray:
     return np.ones(rows) if sample_weight is None else np.asarray(sample_weight, dtype=float)
 
 
+def moved_by(score: object, by: float) -> np.ndarray:
+    """Return scores whose log odds are all moved, shape (n_rows,).
+
+    Parameters
+    ----------
+    score : array-like of shape (n_rows,)
+        Within [0, 1].
+    by : float
+        What is added to the log odds of each.
+
+    Raises
+    ------
+    ValueError
+        As `log_odds`.
+
+    Examples
+    --------
+    >>> moved_by([0.5, 0.2], float(np.log(4))).round(2)
+    array([0.8, 0.5])
+    """
+    return expit(log_odds(score) + by)
+
+
 def log_odds(score: object) -> np.ndarray:
     """Return ``log(p / (1 - p))`` of each score, finite, shape (n_rows,).
 

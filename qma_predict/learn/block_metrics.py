@@ -60,24 +60,59 @@ def measure(
         return [{"metric": metric} | missing for metric in METRICS]
     y, nights = judged["outcome"], judged["night"]
     prevalence = facts["train_defects"] / facts["train_units"] if weight is None else facts["train_rate"]
+    rows = {}
+    for metric in METRICS:
+        settings: dict[str, Any] = {"capacity": capacity, "costs": costs, "prevalence": prevalence, "weight": weight}
+        value = value_of(metric, y, score, nights, **settings)
+        why = _why_undefined(metric, value, facts, costs)
+        rows[metric] = {"metric": metric} | missing | {"value": value, "reason": why}
+    rows["observed_over_expected"] |= observed_over_expected_interval(y, score, sample_weight=weight)._asdict()
+    return list(rows.values())
+
+
+def value_of(
+    metric: str,
+    y: pd.Series,
+    score: pd.Series | np.ndarray,
+    nights: pd.Series,
+    *,
+    capacity: int,
+    costs: Costs,
+    prevalence: float,
+    weight: np.ndarray | None = None,
+) -> float:
+    """Return one of `METRICS` of scores.
+
+    Parameters
+    ----------
+    metric : str
+    y, score, nights : array-like, shape (n_units,)
+        1 defect, 0 good, NaN not known; P(defect); and the business date whose list the unit competes for.
+    capacity, costs, weight
+        As `measure` takes them.
+    prevalence : float
+        Share of defects that was known before, for ``brier_skill``.
+    """
     each: dict[str, Any] = {"sample_weight": weight}
     lists = each | {"capacity": capacity, "nights": nights}
-    values = {
-        "average_precision": metrics.average_precision(y, score, **each),
-        "roc_auc": metrics.roc_auc(y, score, **each),
-        "precision_at_capacity": metrics.precision_at_capacity(y, score, **lists),
-        "recall_at_capacity": metrics.recall_at_capacity(y, score, **lists),
-        "brier_skill": metrics.brier_skill(y, score, prevalence=prevalence, **each),
-        "log_loss": log_loss(y, score, **each),
-        "observed_over_expected": metrics.observed_over_expected(y, score, **each),
-        "expected_cost": expected_cost(y, score, costs=costs, **lists),
-    }
-    rows = {
-        metric: {"metric": metric} | missing | {"value": value, "reason": _why_undefined(metric, value, facts, costs)}
-        for metric, value in values.items()
-    }
-    rows["observed_over_expected"] |= observed_over_expected_interval(y, score, **each)._asdict()
-    return list(rows.values())
+    match metric:
+        case "average_precision":
+            return metrics.average_precision(y, score, **each)
+        case "roc_auc":
+            return metrics.roc_auc(y, score, **each)
+        case "precision_at_capacity":
+            return metrics.precision_at_capacity(y, score, **lists)
+        case "recall_at_capacity":
+            return metrics.recall_at_capacity(y, score, **lists)
+        case "brier_skill":
+            return metrics.brier_skill(y, score, prevalence=prevalence, **each)
+        case "log_loss":
+            return log_loss(y, score, **each)
+        case "observed_over_expected":
+            return metrics.observed_over_expected(y, score, **each)
+        case "expected_cost":
+            return expected_cost(y, score, costs=costs, **lists)
+    raise ValueError(f"value_of: unknown metric {metric!r}; expected one of {', '.join(METRICS)}")
 
 
 def _why_undefined(metric: str, value: float, facts: dict, costs: Costs) -> str | None:

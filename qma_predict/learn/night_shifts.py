@@ -5,6 +5,8 @@ model's own level. Levels of the models that are fitted one after the other are 
 another than any of the backtest's blocks had, and lists of it tell which.
 """
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
@@ -140,6 +142,7 @@ def _of_each_night(rows: pd.DataFrame) -> np.ndarray:
     return np.exp(by_night - by_night.max(axis=1, keepdims=True))
 
 
+@cache
 def _distributions() -> np.ndarray:
     """Chance of each of `_SHIFTS` by the level and the spread between nights; (n_levels, n_between, n_shifts)."""
     edges = (_SHIFTS[1:] + _SHIFTS[:-1]) / 2

@@ -2,7 +2,6 @@
 
 import difflib
 import importlib
-import re
 from collections.abc import Mapping
 
 from sklearn.base import BaseEstimator, is_classifier
@@ -12,12 +11,11 @@ from qma_predict.learn.blend import CalibratedBlend
 from qma_predict.learn.logistic import RidgeInTime
 from qma_predict.learn.prepare import FilledAndScaled, PlantColumns
 from qma_predict.learn.trees import BoostedTrees, RandomTrees, SampledTrees
+from qma_predict.line.kinds import IMPORT_PATH
 
 RECIPES = ("default", "boosted_trees", "extra_trees", "logistic")
 
 Parameter = bool | int | float | str
-
-_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
 def make_recipe(name: str = "default", *, random_state: int = 0, **parameters: Parameter) -> BaseEstimator:
@@ -134,7 +132,7 @@ def import_classifier(path: str) -> BaseEstimator:
     GaussianNB()
     """
     expected = f"expected one of {', '.join(RECIPES)}, or the import path of a classifier"
-    if not _PATH.fullmatch(path):
+    if not IMPORT_PATH.fullmatch(path):
         raise ValueError(f"unknown recipe {path!r}; {expected}")
     module, _, attribute = path.rpartition(".")
     try:

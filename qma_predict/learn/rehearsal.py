@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -79,6 +80,10 @@ def rehearse(
     rows = training.backtest.predictions[training.backtest.predictions["contestant"] == contestant]
     older = dataset.history.as_of - as_of
     stood_in: dict[int, bool] = {}
+    left_out_at = cache(partial(_left_out_at, dataset=dataset))
+
+    def as_known_at(moment: pd.Timestamp, judged: pd.DataFrame) -> np.ndarray:
+        return _as_known_at(moment, dataset, contestant, judged, left_out_at(moment))
 
     def both_on(block: int) -> pd.DataFrame:
         """Both in one block."""
@@ -89,9 +94,9 @@ def rehearse(
         if itself := (predict is not None and as_of <= origin):
             score = predict(X)
         else:
-            score = _as_known_at(as_of if as_of <= origin else origin - older, dataset, contestant, X)
-        if training.labels.weight is not None or _left_out_at(origin, dataset) != set(training.left_out):
-            ours = ours.assign(score=_as_known_at(origin, dataset, contestant, X))
+            score = as_known_at(as_of if as_of <= origin else origin - older, X)
+        if training.labels.weight is not None or left_out_at(origin) != set(training.left_out):
+            ours = ours.assign(score=as_known_at(origin, X))
         stood_in[block] = not itself
         return pd.concat([ours.assign(contestant=REFRESH), ours.assign(contestant=CHAMPION, score=score)])
 
@@ -155,8 +160,10 @@ def _reason(training: Training, contestant: str) -> str:
     return str(told.loc[told["contestant"] == contestant, "reason"].iloc[-1])
 
 
-def _as_known_at(moment: pd.Timestamp, dataset: Dataset, contestant: str, judged: pd.DataFrame) -> np.ndarray:
-    """Scores by a contestant that learnt with what was known at a moment."""
+def _as_known_at(
+    moment: pd.Timestamp, dataset: Dataset, contestant: str, judged: pd.DataFrame, left_out: set[str]
+) -> np.ndarray:
+    """Scores by a contestant that learnt with what was known at a moment, without the features that are left out."""
     line = dataset.line
     estimator = make_baseline(contestant) if contestant in BASELINES else recipe_of(line)
     old = _mature_at(moment, dataset).reset_index()
@@ -164,7 +171,7 @@ def _as_known_at(moment: pd.Timestamp, dataset: Dataset, contestant: str, judged
     y = dataset.labels_at(moment).reindex(dataset.apart(pd.Index(order), judged.index)).dropna().astype(int)
     if y.nunique() < 2:
         raise NotEnoughData(f"{int(y.sum())} defects among {len(y)} units were known at {moment:%Y-%m-%d %H:%M} UTC")
-    features = dataset.X.columns.drop(_left_out_at(moment, dataset))
+    features = dataset.X.columns.drop(left_out)
     weight = inspection_weights(dataset.history.at(moment), dataset.points.reset_index(), line).reindex(y.index)
     weights = weight.to_numpy() if weight.nunique() > 1 else None
     fitted = fit_weighted(clone(estimator), dataset.X.loc[y.index, features], y, weights, dataset.groups_of(y.index))

@@ -11,7 +11,7 @@ from scipy.special import expit
 from scipy.stats import beta
 
 from qma_predict.learn.backtest import Backtest
-from qma_predict.learn.base_rate import log_odds
+from qma_predict.learn.base_rate import log_odds, moved_by
 from qma_predict.learn.reliability import observed_over_expected_interval
 
 MIN_DEFECTS = 20
@@ -114,7 +114,7 @@ class RiskRanges:
         >>> low.round(3), high.round(3)
         (array([0.308]), array([0.8]))
         """
-        return RiskRanges(*(tuple(expit(log_odds(ends) + by).tolist()) for ends in (self.score, self.low, self.high)))
+        return RiskRanges(*(tuple(moved_by(ends, by).tolist()) for ends in (self.score, self.low, self.high)))
 
 
 NO_RANGES = RiskRanges()

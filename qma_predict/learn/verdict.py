@@ -9,15 +9,7 @@ import pandas as pd
 
 from qma_predict.learn.backtest import Backtest
 from qma_predict.learn.baselines import BASELINES
-from qma_predict.learn.costs import expected_cost
-from qma_predict.learn.metrics import (
-    average_precision,
-    brier_skill,
-    precision_at_capacity,
-    recall_at_capacity,
-    roc_auc,
-)
-from qma_predict.learn.reliability import log_loss
+from qma_predict.learn.block_metrics import value_of
 from qma_predict.learn.runs import leaving_out, run_length, spread_of
 
 LOWER_IS_BETTER = ("log_loss", "expected_cost")
@@ -251,23 +243,6 @@ def _leaving_out(result: Backtest, metric: str, name: str, block: int, length: i
     rows = rows[rows.groupby("night")["outcome"].transform("count") > 0]  # other nights tell nothing
     facts = result.table[result.table["block"] == block].iloc[0]
     prevalence = float(facts["train_defects"] / facts["train_units"])
-    return np.array([_value(rows[kept], metric, result, prevalence) for kept in leaving_out(rows["night"], length)])
-
-
-def _value(rows: pd.DataFrame, metric: str, result: Backtest, prevalence: float) -> float:
-    y, score = rows["outcome"], rows["score"]
-    lists = {"capacity": result.capacity, "nights": rows["night"]}
-    match metric:
-        case "roc_auc":
-            return roc_auc(y, score)
-        case "precision_at_capacity":
-            return precision_at_capacity(y, score, **lists)
-        case "recall_at_capacity":
-            return recall_at_capacity(y, score, **lists)
-        case "brier_skill":
-            return brier_skill(y, score, prevalence=prevalence)
-        case "log_loss":
-            return log_loss(y, score)
-        case "expected_cost":
-            return expected_cost(y, score, costs=result.costs, **lists)
-    return average_precision(y, score)
+    value = partial(value_of, metric, capacity=result.capacity, costs=result.costs, prevalence=prevalence)
+    some = [rows[kept] for kept in leaving_out(rows["night"], length)]
+    return np.array([value(of["outcome"], of["score"], of["night"]) for of in some])

@@ -6,9 +6,10 @@ from itertools import takewhile
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from qma_predict.line.kinds import (
+    ClassPath,
     ColumnNames,
     Count,
     Duration,
@@ -36,17 +37,6 @@ TableName = Literal[
 
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 """A variable of the environment in a path, URL or query, such as `${QMA_DATA}`."""
-
-
-def _class_path(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", value):
-        raise ValueError(
-            'expected the full import path of a class such as "my_plant.models.SteppedTrees", of each class its own'
-        )
-    return value
-
-
-ClassPath = Annotated[str, AfterValidator(_class_path)]
 
 
 def without_password(url: str) -> str:

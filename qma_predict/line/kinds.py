@@ -47,6 +47,18 @@ def _time_of_day(value: object) -> object:
     return time.fromisoformat(value)
 
 
+IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+"""What names something in a module."""
+
+
+def _class_path(value: str) -> str:
+    if not IMPORT_PATH.fullmatch(value):
+        raise ValueError(
+            'expected the full import path of a class such as "my_plant.models.SteppedTrees", of each class its own'
+        )
+    return value
+
+
 def _cron(value: str) -> str:
     expected = 'expected minute, hour, day, month and weekday such as "10 5 * * 1-5"'
     try:
@@ -154,6 +166,7 @@ Unit = Annotated[str, AfterValidator(_unit)]
 Rule = Annotated[str, AfterValidator(_rule)]
 Separator = Annotated[str, AfterValidator(_separator)]
 Text = Annotated[str, Field(min_length=1)]
+ClassPath = Annotated[str, AfterValidator(_class_path)]
 Count = Annotated[int, Field(strict=True)]
 Amount = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Minutes = Annotated[float, Field(strict=True, ge=0.01, allow_inf_nan=False)]

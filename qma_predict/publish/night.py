@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
 from qma_predict.data.lake import History
 from qma_predict.errors import ModelError
 from qma_predict.features.conditions import conditions
 from qma_predict.features.units import feature_units
-from qma_predict.learn.base_rate import log_odds
+from qma_predict.learn.base_rate import moved_by
 from qma_predict.learn.reference import Reference
 from qma_predict.line import Line
 from qma_predict.publish import risk_list
@@ -166,8 +165,12 @@ def make_night(
         because=ranked["unit_id"].map(reasons["because"]), issues=ranked["unit_id"].map(issues_of(issues))
     )
     table = risk_list.table(ranked, unscored, list_id=list_id, ranking=bool(model.ranking))
-    shown: dict[str, Any] = {"issues": issues, "because": reasons, "promises": earlier.promises}
-    shown |= {"owners": earlier.owners}
+    shown: dict[str, Any] = {
+        "issues": issues,
+        "because": reasons,
+        "promises": earlier.promises,
+        "owners": earlier.owners,
+    }
     contents = {
         "risk_list.html": page.render(facts, ranked, unscored, **shown, courses=drawn).encode(),
         "check_sheet.html": check_sheet.render(facts, ranked).encode(),
@@ -226,7 +229,7 @@ def _issues(
     past = pd.concat([scored.reference.past, scored.earlier.scores], ignore_index=True)
     past = recent(past.drop_duplicates("unit_id", keep="last"), night)
     if moved := scored.earlier.reaction.moved:  # as tonight's scores are, or all of them would stand out
-        past = past.assign(score=expit(log_odds(past["score"]) + moved))
+        past = past.assign(score=moved_by(past["score"], moved))
     if reason := why_none(past, night):
         return (), {}, reason
     known = conditions(history, [*scored.ranked["unit_id"], *past["unit_id"]], line)

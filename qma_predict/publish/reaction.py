@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy.special import expit
 
 from qma_predict.errors import ModelError, PublicationError
-from qma_predict.learn.base_rate import log_odds
+from qma_predict.learn.base_rate import moved_by
 from qma_predict.learn.promise import CHANCE_ALONE, PromiseSpread
 from qma_predict.learn.trust import NO_RANGES
 from qma_predict.publish.models.model import Model
@@ -129,9 +128,9 @@ def acting(reaction: Reaction, model: Model, scorers: Scorers) -> tuple[Model, P
         model = replace(model, spread=reaction.spread)
     if not reaction.moved:
         return model, predict
-    usual = float(expit(log_odds(model.base_rate) + reaction.moved))
+    usual = float(moved_by(model.base_rate, reaction.moved))
     model = replace(model, base_rate=usual, ranges=model.ranges.moved(reaction.moved))
-    return model, lambda X: expit(log_odds(predict(X)) + reaction.moved)
+    return model, lambda X: moved_by(predict(X), reaction.moved)
 
 
 def _there(scorer: Predict | None, model: Model, what: str) -> Predict:

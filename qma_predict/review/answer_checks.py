@@ -12,7 +12,7 @@ from qma_predict.data.values import TIME, times
 from qma_predict.errors import DamagedList
 from qma_predict.line import Line
 from qma_predict.publish.lists import bundle
-from qma_predict.publish.lists.published import dates_of_lists, rows_of
+from qma_predict.publish.lists.published import read_revisions, rows_of
 from qma_predict.publish.text import spreadsheet_text
 from qma_predict.review.answer_files import PLACE, refusals, source_of
 
@@ -57,18 +57,16 @@ def listed_units(folder: Path, list_ids: Collection[str]) -> Listed:
     damaged : dict of str to DamagedList
     """
     columns = [*UNIT, "selected_by", "selection_probability", "check"]
-    days, damaged = dates_of_lists(folder), {}
+
+    def read(path: Path) -> tuple[pd.Timestamp, pd.DataFrame]:
+        as_of = pd.Timestamp(bundle.verify(path)["facts"]["as_of"])
+        return as_of, rows_of(path, listed=True, columns=columns)
+
+    said, damaged = read_revisions(folder, list_ids, read)
     found = [pd.DataFrame(columns=[*columns, "as_of", "revisions"])]
-    for list_id in sorted(set(list_ids) & days.keys()):
-        paths, read, as_of = bundle.revisions(folder, days[list_id]), found[:1], pd.NaT
-        try:
-            for path in reversed(paths.values()):
-                as_of = pd.Timestamp(bundle.verify(path)["facts"]["as_of"])
-                read = [*read, rows_of(path, listed=True, columns=columns)]
-        except DamagedList as error:
-            damaged[list_id] = error
-        rows = _together(read).drop_duplicates("unit_id")
-        found.append(rows.assign(list_id=list_id, as_of=as_of, revisions=len(paths)))
+    for revisions in (one for one in said.values() if one):
+        rows = _together([rows for _, rows in revisions]).drop_duplicates("unit_id")
+        found.append(rows.assign(as_of=revisions[-1][0], revisions=len(revisions)))
     return Listed(_together(found), damaged)
 
 

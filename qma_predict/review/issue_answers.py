@@ -1,7 +1,8 @@
 """Who looks after an issue and until when: from the workbooks of lists to those of the next."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import date, datetime
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from qma_predict.data.reasons import Reasons
 from qma_predict.data.values import TIME
 from qma_predict.errors import DamagedList
 from qma_predict.publish.lists import bundle
-from qma_predict.publish.lists.published import dates_of_lists
+from qma_predict.publish.lists.published import read_revisions
 from qma_predict.publish.pages.workbook import OWNERS_KEPT
 from qma_predict.publish.text import spreadsheet_text
 from qma_predict.review.answer_files import PLACE, refusals
@@ -51,15 +52,14 @@ def told_issues(folder: Path, list_ids: Collection[str]) -> Told:
         ``list_id``, ``title`` and ``day``, the business date of the list.
     damaged : dict of str to DamagedList
     """
-    days, damaged, rows = dates_of_lists(folder), {}, []
-    for list_id in sorted(set(list_ids) & days.keys()):
-        titles: set[str] = set()
-        try:
-            for path in reversed(bundle.revisions(folder, days[list_id]).values()):
-                titles |= {issue["title"] for issue in bundle.sealed(path)["facts"].get("issues", [])}
-        except DamagedList as error:
-            damaged[list_id] = error
-        rows += [(list_id, title, days[list_id]) for title in sorted(titles)]
+
+    def read(path: Path) -> list[tuple[str, date]]:
+        manifest = bundle.sealed(path)
+        day = date.fromisoformat(manifest["business_date"])
+        return [(issue["title"], day) for issue in manifest["facts"].get("issues", [])]
+
+    said, damaged = read_revisions(folder, list_ids, read)
+    rows = [(list_id, *issue) for list_id, told in said.items() for issue in sorted(set(chain.from_iterable(told)))]
     return Told(pd.DataFrame(rows, columns=[*ISSUE, "day"], dtype=object), damaged)
 
 

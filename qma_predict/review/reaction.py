@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
 from qma_predict.data.lake import History
 from qma_predict.learn.backtest import judge
-from qma_predict.learn.base_rate import BaseRateShift, base_rate_shift, log_odds
+from qma_predict.learn.base_rate import BaseRateShift, base_rate_shift, moved_by
 from qma_predict.learn.labels import labels
 from qma_predict.learn.night_shifts import promise_since
 from qma_predict.learn.promise import PromiseSpread
@@ -93,7 +92,7 @@ def _spread(model: Model, units: pd.DataFrame, moved: float) -> PromiseSpread | 
     listed = units[units["listed"]].sort_values(["night", "unit_id"])
     before, scores = model.spread, listed["model"]
     if moved:
-        before, scores = before.without_level(), expit(log_odds(scores) + moved)
+        before, scores = before.without_level(), moved_by(scores, moved)
     weight = listed["weight"] if model.weighted else 1.0
     since = promise_since(before, listed.assign(score=scores, outcome=listed["label"], weight=weight))
     return None if since is model.spread else since

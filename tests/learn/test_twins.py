@@ -164,7 +164,7 @@ def test_a_search_and_a_rehearsal_learn_from_no_twin_of_what_they_judge(made, fi
     monkeypatch.setattr("qma_predict.learn.rehearsal.recipe_of", lambda line: Seen())
     moment = pd.Timestamp(START + pd.Timedelta("100D"))
     judged = dataset.X[(dataset.points["cutoff"] > moment).to_numpy()]
-    _as_known_at(moment, dataset, TREE, judged)
+    _as_known_at(moment, dataset, TREE, judged, set())
     ((learnt, groups),) = fits
     assert not set(learnt.str[:-1]) & set(judged.index.str[:-1])
     assert same_groups(groups, learnt.str[:-1])

@@ -13,6 +13,7 @@ from qma_predict.data.survey.finding import Finding
 from qma_predict.data.survey.joins import ends, results
 from qma_predict.line import Line
 
+_WITHOUT_CLOCK = ("tags", "answers", "issue_answers")  # nothing in the plant happened when they were written
 _OF_UNITS = ("visits", "readings", "materials", "inspections")
 
 
@@ -22,7 +23,7 @@ def lags(history: History, line: Line) -> pd.DataFrame:
     rows = []
     for name in TABLES:
         table = history.tables[name]
-        if name in ("tags", "answers", "issue_answers") or name not in history.versions:
+        if name in _WITHOUT_CLOCK or name not in history.versions:
             continue
         lag = table.recorded_at.epoch_seconds() - table.occurred_at.epoch_seconds()
         found = table.agg(n=_.count(), median=lag.quantile(0.5), p95=lag.quantile(0.95), longest=lag.max()).to_pandas()
@@ -126,7 +127,7 @@ def _impossible(history: History, name: str, now: pd.Timestamp) -> Iterator[Find
             told = f"{name}: {int(facts[what]):,} rows {what} in the future (up to {facts['last']:%Y-%m-%d %H:%M} UTC)"
             yield Finding("look", "times in the future", told, int(facts[what]), "check the source's timezone")
     limit = float(facts["low"]) - max(365 * 86400, 3 * float(facts["high"] - facts["low"]))
-    if name in ("tags", "answers", "issue_answers", "units") or not facts["first"] < limit:
+    if name in (*_WITHOUT_CLOCK, "units") or not facts["first"] < limit:
         return
     early = table.filter(seconds < limit)
     found = early.agg(n=_.count(), first=_.occurred_at.min()).to_pandas().iloc[0]

@@ -1,9 +1,10 @@
 """The rows of published lists, also of those that earlier versions of the program wrote."""
 
 import json
+from collections.abc import Callable, Collection
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -13,6 +14,8 @@ from qma_predict.errors import DamagedList, PublicationError
 from qma_predict.publish.lists import bundle
 from qma_predict.publish.lists.manifest import RECEIPT
 from qma_predict.publish.risk_list import TABLE_SCHEMA
+
+T = TypeVar("T")
 
 SCORES = "scores.parquet"
 """The file of a list that has a row a candidate."""
@@ -78,6 +81,39 @@ def dates_of_lists(folder: Path) -> dict[str, date]:
         ``<home>/published/<line>``.
     """
     return {id_of(folder.name, day): day for day in bundle.known_dates(folder)}
+
+
+def read_revisions(
+    folder: Path, list_ids: Collection[str], read: Callable[[Path], T]
+) -> tuple[dict[str, list[T]], dict[str, DamagedList]]:
+    """Return what the revisions of lists say, the newest first, and those lists of which a revision is damaged.
+
+    Of a revision that is damaged, and of those before it, nothing counts: nobody knows what it said.
+
+    Parameters
+    ----------
+    folder : Path
+        ``<home>/published/<line>``.
+    list_ids : collection of str
+        Those that are not published are left out.
+    read : callable
+        What a revision says, by its folder; it raises `DamagedList`.
+
+    Returns
+    -------
+    found : dict of str to list, by the id of the list, sorted
+    damaged : dict of str to DamagedList
+    """
+    days = dates_of_lists(folder)
+    found: dict[str, list[T]] = {list_id: [] for list_id in sorted(set(list_ids) & days.keys())}
+    damaged = {}
+    for list_id, said in found.items():
+        try:
+            for path in reversed(bundle.revisions(folder, days[list_id]).values()):
+                said.append(read(path))
+        except DamagedList as error:
+            damaged[list_id] = error
+    return found, damaged
 
 
 def id_of(line: str, business_date: date) -> str:
