@@ -21,6 +21,8 @@ from qma_predict.line.kinds import EPOCHS
 EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")
 """No row is older: before it, a time is a default of some device (1970, 1899, year 1)."""
 
+_NO_PROBABILITY = "no probability of having been selected, expected above 0, and 1 at most (0.05 for 5 %)"
+
 _SPREADSHEET_ERRORS = ("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A")
 
 
@@ -176,6 +178,9 @@ def check(
         rows[column.name] = _read(given[column.name], column, source, column.name in table.key, reasons)
     if source.table == "readings":
         _check_identity(rows, reasons)
+    if "probability" in given:
+        chance = rows["probability"]
+        reasons.add((chance <= 0) | (chance > 1), "probability", _NO_PROBABILITY, given["probability"])
     if "passed" in given and "passed" not in rows:
         rows["passed"] = _passed(rows, given, reasons)
     if "ended_at" in rows:

@@ -3,12 +3,13 @@
 import math
 
 import ibis
+import ibis.expr.types as ir
 import pandas as pd
 from ibis import _
 
-from qma_predict.data.lake import History
-from qma_predict.data.results import at_gate
-from qma_predict.learn.labels import deciding, results
+from qma_predict.data.contract import TABLES
+from qma_predict.data.lake import History, newest
+from qma_predict.learn.labels import deciding, versions
 from qma_predict.learn.rates import percent
 from qma_predict.line import Line
 
@@ -49,7 +50,9 @@ def reporting_delays(history: History, points: pd.DataFrame, line: Line) -> pd.D
     `LONGEST_WATCH`; delays longer than that are seen too seldom.
 
     A good unit is decided when the last of its characteristics is recorded, a defect with its first failure. A
-    correction that turned the verdict counts as what decided, one that left it does not.
+    correction that turned the verdict counts as what decided, and so does one that withdrew a dispute, made a void
+    result valid, or declared a first result void, so that a later one decides; one that left the label as it was does
+    not.
     """
     decided = _decided(history, points, line)
     span = history.as_of - points["cutoff"].min()
@@ -71,22 +74,41 @@ def reporting_delays(history: History, points: pd.DataFrame, line: Line) -> pd.D
 
 def _decided(history: History, points: pd.DataFrame, line: Line) -> pd.DataFrame:
     """``cutoff``, ``label`` and ``moment`` (when it was recorded) of units that have one, immature ones too."""
-    first = deciding(results(history, points, line)).filter(~_.disputed)
-    key = ["unit_id", "characteristic", "occurred_at"]
-    versions = at_gate(history.all_versions("inspections"), line).select(*key, "passed", "recorded_at")
-    both = versions.inner_join(first.select(*key, "cutoff", final="passed"), key)
-    other = both.recorded_at.max(where=both.passed != both.final).over(group_by=key)
-    last = both.mutate(other=other).filter(_.other.isnull() | (_.recorded_at > _.other))
-    settled = last.group_by("unit_id", "characteristic").agg(
-        at=_.recorded_at.min(), passed=_.final.all(), cutoff=_.cutoff.min()
-    )
+    settled = _settled(versions(history, points, line))
     units = settled.group_by("unit_id").agg(
-        failed_at=_.at.min(where=~_.passed), all_at=_["at"].max(), inspected=_.count(), cutoff=_.cutoff.min()
+        failed_at=_.at.min(where=_.verdict == "failed"),
+        all_at=_["at"].max(),
+        inspected=_.count(),
+        cutoff=_.cutoff.min(),
     )
     known = units.filter(_.failed_at.notnull() | (_.inspected == len(set(line.gate.characteristics))))
     label = ibis.ifelse(known.failed_at.notnull(), "defect", "good")
     moment = known.failed_at.fill_null(known.all_at)
     return known.select("cutoff", label=label, moment=moment).to_pandas()
+
+
+def _settled(recorded: ir.Table) -> ir.Table:
+    """Of each unit's characteristic that is decided: its ``verdict`` and since when it has been that (``at``).
+
+    After each of its recordings the verdict is told as labels are: voids, disputes and later results may all turn it.
+    Where all recordings say the same, the first is enough, which spares most of the work.
+    """
+    of_one = ["unit_id", "characteristic"]
+    turns = ((_.passed.any() != _.passed.all()) | _.void.any() | _.disputed.any()).over(group_by=of_one)
+    begun = _.recorded_at.min().over(group_by=of_one)
+    told_at = recorded.mutate(turns=turns, begun=begun).filter(_.turns | (_.recorded_at == _.begun))
+    moments = told_at.group_by(*of_one, moment=_.recorded_at).agg(cutoff=_.cutoff.min())
+    known = recorded.drop("cutoff").inner_join(moments, of_one).filter(_.recorded_at <= _.moment)
+    first = deciding(newest(known, (*TABLES["inspections"].key, "moment")), "moment")
+    said = first.select(
+        *of_one, "moment", verdict=ibis.cases((_.disputed, "disputed"), (_.passed, "passed"), else_="failed")
+    )
+    told = moments.left_join(said, [*of_one, "moment"])[[*moments.columns, "verdict"]].fill_null({"verdict": "void"})
+    told = told.mutate(last=_.verdict.argmax(_.moment).over(group_by=of_one))
+    other = told.moment.max(where=told.verdict != told["last"]).over(group_by=of_one)
+    since = told.mutate(other=other).filter(_.other.isnull() | (_.moment > _.other))
+    settled = since.group_by(of_one).agg(at=_.moment.min(), verdict=_.verdict.first(), cutoff=_.cutoff.min())
+    return settled.filter(_.verdict.isin(["passed", "failed"]))
 
 
 def too_short(delays: pd.DataFrame, line: Line) -> str:

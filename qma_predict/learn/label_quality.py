@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from qma_predict.learn.agreement import Agreement, agreement
+from qma_predict.learn.agreement import Agreement, agreement, left_out
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.delays import reporting_delays, too_short
 from qma_predict.learn.rates import Rate, effective_size, percent, weighted_rate
-from qma_predict.learn.weights import LARGEST, inspection_weights
+from qma_predict.learn.weights import LARGEST, uncut_weights
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +22,9 @@ class LabelQuality:
     Attributes
     ----------
     weight : Series of float, indexed by unit_id, or None
-        Weight of each unit (see `inspection_weights`); None where all are equal.
+        Weight of each unit in a fit (see `inspection_weights`); None where all are equal.
     rate : Rate
-        Share of recorded defects among all units.
+        Share of recorded defects among all units, by the weights before they were cut.
     delays : DataFrame
         As `reporting_delays` gives them.
     agreement : Agreement or None
@@ -53,24 +53,24 @@ def label_quality(dataset: Dataset) -> LabelQuality:
     """Delays, weights and the inspectors' errors of a dataset's labels; what is noticed is logged."""
     history, line, points = dataset.history, dataset.line, dataset.points.reset_index()
     known = dataset.y.dropna()
-    weight = inspection_weights(history, points, line)
+    weight = uncut_weights(history, points, line)
     used = weight[known.index]
     rate = weighted_rate(known.to_numpy(), used.to_numpy())
     delays = reporting_delays(history, points, line)
-    study = agreement(history, rate, effective_size(used.to_numpy()))
+    study = agreement(history, line, rate, effective_size(used.to_numpy()))
     weighted = bool(used.nunique() > 1)
     said = [too_short(delays, line), _of_weights(known, used, rate) if weighted else ""]
-    notices = tuple(one for one in [*said, study.sentence if study else ""] if one)
+    notices = tuple(one for one in [*said, study.sentence if study else "", left_out(history, line)] if one)
     for notice in notices:
         log.info("labels: %s", notice)
-    return LabelQuality(weight if weighted else None, rate, delays, study, notices)
+    return LabelQuality(weight.clip(upper=LARGEST) if weighted else None, rate, delays, study, notices)
 
 
 def _of_weights(known: pd.Series, used: pd.Series, rate: Rate) -> str:
-    cut = int((used >= LARGEST).sum())
+    cut = int((used > LARGEST).sum())
     inspected = percent(float(known.mean()))
     return (
         f"units were selected for inspection with unequal probabilities: of the inspected {inspected} are defect, of "
         f"all {rate}; {len(used):,} labels are worth {effective_size(used.to_numpy()):,.0f}"
-        + (f"; {cut:,} weights were cut to {LARGEST:g} times the mean" if cut else "")
+        + (f"; for learning, weights were cut to {LARGEST:g} times the mean: {cut:,}" if cut else "")
     )

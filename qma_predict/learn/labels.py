@@ -95,16 +95,24 @@ def results(history: History, points: pd.DataFrame, line: Line) -> ir.Table:
     Table
         The columns of `inspections`, ``cutoff``, and the flags ``void`` and ``disputed`` by the result's code.
     """
-    inspections = newest(at_gate(history.all_versions("inspections"), line), TABLES["inspections"].key)
+    return newest(versions(history, points, line), TABLES["inspections"].key)
+
+
+def versions(history: History, points: pd.DataFrame, line: Line) -> ir.Table:
+    """`results` with every version of each, as it was recorded."""
+    inspections = at_gate(history.all_versions("inspections"), line)
     cutoffs = ibis.memtable(points[["unit_id", "cutoff"]].astype({"unit_id": "str"}))
     after = inspections.inner_join(cutoffs, "unit_id").filter(_.occurred_at > _.cutoff)
     code = after.code.fill_null("")
     return after.mutate(void=code.isin(line.gate.void), disputed=code.isin(line.gate.disputed))
 
 
-def deciding(found: ir.Table) -> ir.Table:
-    """Of `results`, the first valid one of each unit and characteristic; ``disputed`` if any valid one of it is."""
-    of_one = ["unit_id", "characteristic"]
+def deciding(found: ir.Table, *also: str) -> ir.Table:
+    """Of `results`, the first valid one of each unit and characteristic; ``disputed`` if any valid one of it is.
+
+    Of each value of the columns `also` apart, where there are any.
+    """
+    of_one = ["unit_id", "characteristic", *also]
     valid = found.filter(~_.void)
     order = ibis.row_number().over(group_by=of_one, order_by="occurred_at")
     disputed = valid.disputed.any().over(group_by=of_one)

@@ -9,6 +9,7 @@ LEVEL = 0.95
 """Nominal level of every interval here."""
 
 _Z = float(norm.isf((1 - LEVEL) / 2))
+_ROUNDING = 1e-9
 
 
 class Rate(NamedTuple):
@@ -119,9 +120,9 @@ def corrected_rate(
 
         (recorded + Sp - 1) / (Se + Sp - 1)
 
-    (Rogan and Gladen), within 0 and 1, and Lang and Reiczigel's interval, in which the errors of the study count
-    too: with z^2 / 2 failures and as many passes added to the recorded units, and one of each to both samples of the
-    study, it is the corrected rate p' + dp ± z * s with
+    (Rogan and Gladen), and Lang and Reiczigel's interval, in which the errors of the study count too: with z^2 / 2
+    failures and as many passes added to the recorded units, and one of each to both samples of the study, it is the
+    corrected rate p' + dp ± z * s with
 
         dp = 2 z^2 (p' Se' (1 - Se') / n_Se' - (1 - p') Sp' (1 - Sp') / n_Sp')
         s  = sqrt(r' (1 - r') / n' + p'^2 Se' (1 - Se') / n_Se' + (1 - p')^2 Sp' (1 - Sp') / n_Sp') / (Se' + Sp' - 1)
@@ -138,7 +139,9 @@ def corrected_rate(
     Returns
     -------
     Rate
-        NaN where inspectors tell nothing: Se + Sp is not above 1.
+        NaN where inspectors tell nothing (Se + Sp is not above 1), and where the corrected rate would be below 0 or
+        above 1: the recorded units then were not judged as those of the study were. Limits of the interval alone are
+        cut at 0 and 1, and hold the rate itself, which they might not at two or three units of a state.
 
     References
     ----------
@@ -157,6 +160,8 @@ def corrected_rate(
     if not sensitivity + specificity > 1:
         return Rate(np.nan, np.nan, np.nan)
     value = (recorded + specificity - 1) / (sensitivity + specificity - 1)
+    if not -_ROUNDING <= value <= 1 + _ROUNDING:
+        return Rate(np.nan, np.nan, np.nan)
     n, n_se, n_sp = size + _Z**2, defects + 2, goods + 2
     rate = (size * recorded + _Z**2 / 2) / n
     se, sp = (defects * sensitivity + 1) / n_se, (goods * specificity + 1) / n_sp
@@ -167,4 +172,5 @@ def corrected_rate(
     of_se, of_sp = se * (1 - se) / n_se, sp * (1 - sp) / n_sp
     centre = p + 2 * _Z**2 * (p * of_se - (1 - p) * of_sp)
     half = _Z * np.sqrt(rate * (1 - rate) / n + p**2 * of_se + (1 - p) ** 2 * of_sp) / tells
-    return Rate(*(float(np.clip(one, 0.0, 1.0)) for one in (value, centre - half, centre + half)))
+    limits = (value, min(value, centre - half), max(value, centre + half))
+    return Rate(*(float(np.clip(one, 0.0, 1.0)) for one in limits))

@@ -14,7 +14,25 @@ LARGEST = 20.0
 
 
 def inspection_weights(history: History, points: pd.DataFrame, line: Line) -> pd.Series:
-    """Weight of each point's label, so that inspected units stand for all units.
+    """Weight of each point's label in a fit or a metric: what `uncut_weights` gives, and at most `LARGEST`.
+
+    Cutting large weights trades some bias for much variance (Cole and Hernán 2008, American Journal of Epidemiology
+    168, 656-664): a rate over all units is told from uncut ones.
+
+    Parameters
+    ----------
+    history, points, line
+        As `uncut_weights` has them.
+
+    Returns
+    -------
+    Series of float, shape (n_points,), indexed by unit_id
+    """
+    return uncut_weights(history, points, line).clip(upper=LARGEST)
+
+
+def uncut_weights(history: History, points: pd.DataFrame, line: Line) -> pd.Series:
+    """How many units each point's label stands for, so that inspected units stand for all units.
 
     Where suspicious units are inspected more often, the inspected ones look worse than the plant is. A unit that was
     selected with probability p stands for 1 / p units (Horvitz and Thompson 1952).
@@ -57,7 +75,7 @@ def fit_weighted(
 
 
 def stabilised(probability: pd.Series, *, not_inspected: float) -> pd.Series:
-    """How many units each stands for, divided by the mean, and at most `LARGEST`.
+    """How many units each stands for, divided by the mean.
 
     That is the inverse of its probability: itself, and 1 / p - 1 units that were not inspected. A unit whose
     probability is not known, or not within 0 (exclusive) and 1, stands for itself. Such units tell that there is
@@ -65,8 +83,7 @@ def stabilised(probability: pd.Series, *, not_inspected: float) -> pd.Series:
     for no more than there are units that nobody inspected, in proportion to 1 / p - 1. A plant that inspects every
     unit and records no probability has none, and the answers to a list, which have one, weigh 1 like all.
 
-    Where all probabilities are equal every unit weighs 1. Cutting large weights trades some bias for much variance
-    (Cole and Hernán 2008, American Journal of Epidemiology 168, 656-664).
+    Where all probabilities are equal every unit weighs 1.
 
     Parameters
     ----------
@@ -95,4 +112,4 @@ def stabilised(probability: pd.Series, *, not_inspected: float) -> pd.Series:
     if chance.isna().any() and others.sum() > not_inspected:
         others *= not_inspected / others.sum()
     stands_for = 1 + others
-    return (stands_for / stands_for.mean()).clip(upper=LARGEST).rename("weight")
+    return (stands_for / stands_for.mean()).rename("weight")

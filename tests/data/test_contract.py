@@ -130,6 +130,23 @@ def test_a_missing_value_is_refused_only_where_one_is_required():
     assert reason(INSPECTION | {"measured": None}, inspections()) == ""
 
 
+@pytest.mark.parametrize("given", ["5", "0", "-0,2", "1,0001"])
+def test_what_is_no_probability_of_having_been_selected_is_refused(given):
+    assert reason(INSPECTION | {"probability": given}, inspections()) == (
+        "probability: no probability of having been selected, expected above 0, and 1 at most (0.05 for 5 %): "
+        f"{given!r}"
+    )
+
+
+@pytest.mark.parametrize("given", ["1", "0,000001", None])
+def test_a_probability_may_be_certainty_and_may_be_missing(given):
+    assert reason(INSPECTION | {"probability": given}, inspections()) == ""
+
+
+def test_a_constant_probability_is_checked_too():
+    assert reason(INSPECTION, inspections(constants={"probability": "10"})).startswith("probability: no probability")
+
+
 def test_a_result_and_a_number_are_refused_in_the_order_of_the_columns():
     assert reason(INSPECTION | {"measured": "1.5", "passed": "perhaps"}, inspections()) == (
         "passed: not a result such as OK or NOK: 'perhaps'; measured: not a finite number (decimal sign ','): '1.5'"

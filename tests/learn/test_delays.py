@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from qma_predict.learn.delays import reporting_delays, too_short
+from qma_predict.learn.labels import label_states
 
 START = pd.Timestamp("2026-03-01", tz="UTC")
 END = START + pd.Timedelta("40D")
@@ -73,6 +74,46 @@ def test_a_correction_that_turned_the_verdict_is_what_decided_and_one_that_left_
     for unit, days in (("turned", 6), ("left", 1)):
         points = pd.DataFrame({"unit_id": [unit], "cutoff": [START]})
         assert reporting_delays(history, points, tiny_line).loc["defect", "longest"] == days * DAY
+
+
+# of leak: occurred after so many hours, passed, recorded after so many days, code
+LIFTED = {
+    "a void result was made valid": ("defect", 18, [(1, False, 3, "V"), (1, False, 18, None)]),
+    "a dispute was withdrawn": ("defect", 18, [(1, False, 3, "Q"), (1, False, 18, None)]),
+    "the first was declared void": ("good", 18, [(1, False, 3, None), (2, True, 4, None), (1, False, 18, "V")]),
+    "the dispute of a later one was withdrawn": (
+        "good",
+        18,
+        [(1, True, 3, None), (2, False, 4, "Q"), (2, False, 18, None)],
+    ),
+    "a dispute came and went": ("defect", 18, [(1, False, 3, None), (1, False, 6, "Q"), (1, False, 18, None)]),
+    "the first was recorded last": ("defect", 18, [(2, True, 3, None), (1, False, 18, None)]),
+    "another code, and a later result": ("defect", 3, [(1, False, 3, None), (1, False, 9, "B"), (2, True, 18, None)]),
+    "a void one before that counts": ("defect", 4, [(1, True, 3, "V"), (2, False, 4, None)]),
+    "the first, recorded last, says the same": ("defect", 3, [(2, False, 3, None), (1, False, 18, None)]),
+}
+
+
+@pytest.mark.parametrize(("label", "days", "said"), LIFTED.values(), ids=LIFTED.keys())
+def test_a_label_is_decided_when_it_became_known_as_it_is(make_history, tiny_line, label, days, said):
+    gate = tiny_line.gate.model_copy(update={"void": ("V",), "disputed": ("Q",), "maturity": pd.Timedelta(0)})
+    line = tiny_line.model_copy(update={"gate": gate})
+    row = {"gate": "final", "unit_id": "u"}
+    hour = pd.Timedelta("1h")
+    rows = [
+        {"characteristic": "leak", "occurred_at": START + h * hour, "passed": ok, "recorded_at": START + d * DAY}
+        | {"code": code}
+        for h, ok, d, code in said
+    ]
+    rows.append({"characteristic": "size", "passed": True, "occurred_at": START + hour, "recorded_at": START + DAY})
+    tables = {"inspections": [row | one for one in rows]}
+    points = pd.DataFrame({"unit_id": ["u"], "cutoff": [START]})
+    found = reporting_delays(make_history(tables, as_of=END), points, line)
+    assert found["units"].to_dict() == {"defect": 0, "good": 0} | {label: 1}
+    assert found.loc[label, "longest"] == days * DAY
+    for moment, known in ((days * DAY - hour, False), (days * DAY, True)):  # as labels have it
+        [state] = label_states(make_history(tables, as_of=START + moment), points, line)
+        assert (state == label) is known
 
 
 def test_a_maturity_that_is_too_short_is_told_with_one_that_would_do(make_history, tiny_line):

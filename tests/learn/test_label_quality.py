@@ -9,14 +9,16 @@ from sklearn.dummy import DummyClassifier
 
 from qma_predict.features.points import prediction_points
 from qma_predict.learn import training
+from qma_predict.learn.at_capacity import precision_at_capacity
 from qma_predict.learn.backtest import Backtest, backtest
 from qma_predict.learn.block_metrics import METRICS
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.label_quality import label_quality
 from qma_predict.learn.labels import labels
-from qma_predict.learn.metrics import average_precision, precision_at_capacity
+from qma_predict.learn.metrics import average_precision
 from qma_predict.learn.over_all import over_all_units
 from qma_predict.learn.splits import RollingOriginSplit
+from qma_predict.learn.weights import LARGEST
 from qma_predict.line import Costs
 
 START = pd.Timestamp("2026-03-01 12:00", tz="UTC")
@@ -38,6 +40,7 @@ def make(make_history, tiny_line):
             stay = {"station": "oven", "machine": "O1", "started_at": ended - pd.Timedelta("1h"), "ended_at": ended}
             visits.append({"unit_id": unit} | stay)
             row = {"unit_id": unit, "gate": "final", "passed": not bad, "probability": defect if bad else good}
+            row |= {"probability": row["probability"](n) if callable(row["probability"]) else row["probability"]}
             row |= {"occurred_at": ended + pd.Timedelta("1D")}
             row |= {"recorded_at": ended + pd.Timedelta("1D") * (1 if bad else days)}
             inspections += [row | {"characteristic": name} for name in ("leak", "size")]
@@ -76,6 +79,16 @@ def test_units_sought_out_are_told_with_the_rate_over_all(make, caplog):
     assert notice in caplog.text
 
 
+def test_the_rate_over_all_is_told_from_weights_that_are_not_cut(make):
+    """39 units were certain to be inspected, and one good one stands for a thousand: 10 defects in 1039 units."""
+    found = label_quality(make(1.0, lambda n: 0.001 if n == 1 else 1.0))
+    assert found.rate.value == pytest.approx(10 / 1039)
+    assert found.weight.max() == LARGEST  # it would be 1000 / (1039 / 40)
+    [notice] = found.notices
+    assert "of the inspected 25.0 % are defect, of all 1.0 % (" in notice
+    assert notice.endswith("40 labels are worth 1; for learning, weights were cut to 20 times the mean: 1")
+
+
 def test_a_maturity_that_is_too_short_is_among_the_notices(make):
     [notice] = label_quality(make(days=9)).notices
     assert "100.0 % of 22 good units" in notice
@@ -93,6 +106,16 @@ def test_a_study_of_the_inspectors_is_among_the_notices(make):
     assert files["rate.json"].startswith('{"value": 0.25, "low": ')
     assert files["delays.csv"].startswith("label,units,median,q99,longest,in_time\ndefect,8,")
     assert files["inspectors.csv"].startswith("inspector,units,sensitivity,sensitivity_low,")
+
+
+def test_a_study_of_other_characteristics_is_told_to_be_left_out(make, caplog):
+    row = {"unit_id": "m1", "inspector": "A", "trial": "1", "passed": False, "characteristic": "colour"}
+    with caplog.at_level(logging.INFO):
+        found = label_quality(make(agreement=[row | {"occurred_at": START}]))
+    [notice] = found.notices
+    assert found.agreement is None
+    assert notice.startswith("the agreement study's verdicts on colour are left out")
+    assert notice in caplog.text
 
 
 def test_a_fit_takes_the_weights(make):

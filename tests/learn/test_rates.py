@@ -46,8 +46,22 @@ def test_perfect_inspectors_need_no_correction_but_a_study_is_never_certain():
     assert found.high > 0.03
 
 
-def test_fewer_failures_than_inspectors_make_by_mistake_are_no_defects():
-    assert corrected_rate(0.01, 1000, 0.9, 50, 0.95, 100).value == 0.0
+@pytest.mark.parametrize(("recorded", "sensitivity", "specificity"), [(0.01, 0.9, 0.95), (0.9, 0.6, 0.95)])
+def test_a_rate_that_no_rate_of_defects_gives_with_such_inspectors_is_not_known(recorded, sensitivity, specificity):
+    assert np.isnan(corrected_rate(recorded, 10_000, sensitivity, 50, specificity, 100)).all()
+
+
+@pytest.mark.parametrize(("recorded", "expected"), [(0.05, 0.0), (1 - 0.95, 0.0), (0.9, 1.0)])
+def test_a_rate_at_the_end_of_what_is_possible_is_known(recorded, expected):
+    assert corrected_rate(recorded, 10_000, 0.9, 50, 0.95, 100).value == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "told", [(0.32, 4242, 1.0, 2, 0.966, 147), (0.0138, 1061, 0.9375, 96, 1.0, 1), (0.49, 53922, 1.0, 1, 0.9677, 31)]
+)
+def test_the_interval_of_a_study_of_hardly_any_units_holds_the_rate_itself(told):
+    found = corrected_rate(*told)
+    assert 0 <= found.low <= found.value <= found.high <= 1
 
 
 @pytest.mark.parametrize(("sensitivity", "specificity"), [(0.4, 0.6), (0.2, 0.3), (float("nan"), 1.0)])

@@ -5,7 +5,7 @@ from sklearn.dummy import DummyClassifier
 
 from qma_predict.learn.baselines import RecentRateClassifier
 from qma_predict.learn.rates import weighted_rate
-from qma_predict.learn.weights import LARGEST, fit_weighted, inspection_weights, stabilised
+from qma_predict.learn.weights import LARGEST, fit_weighted, inspection_weights, stabilised, uncut_weights
 
 CUTOFF = pd.Timestamp("2026-03-02 12:00", tz="UTC")
 
@@ -71,10 +71,14 @@ def test_what_is_no_probability_is_not_known(impossible):
     assert found.tolist() == pytest.approx([1.5 * 3 / 4, 1.5 * 3 / 4, 3 / 4])
 
 
-def test_no_unit_weighs_more_than_twenty_times_the_mean():
-    found = stabilised(pd.Series([1e-6] + [1.0] * 99), not_inspected=1e6)
-    assert found.max() == LARGEST
-    assert found.iloc[1] == pytest.approx(1 / ((1e6 + 99) / 100))
+def test_no_unit_weighs_more_than_twenty_times_the_mean_in_a_fit(make_history, tiny_line):
+    units = [f"u{number}" for number in range(100)]
+    rows = [row(unit, "leak", 1e-6 if unit == "u0" else 1.0) for unit in units]
+    history, mean = make_history({"inspections": rows}), (1e6 + 99) / 100
+    found = inspection_weights(history, points(*units), tiny_line)
+    assert found.tolist() == pytest.approx([LARGEST] + [1 / mean] * 99)
+    uncut = uncut_weights(history, points(*units), tiny_line)
+    assert uncut.tolist() == pytest.approx([1e6 / mean] + [1 / mean] * 99)
 
 
 def test_who_takes_weights_learns_with_them_and_who_does_not_without():
