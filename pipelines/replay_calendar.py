@@ -90,4 +90,4 @@ def _keep(place: Home, dataset: Dataset, training: Training) -> Model:
     model = described(dataset, training, (training.practice.sentence, training.shuffled.sentence))
     baseline, reference = training.models[model.baseline], make_reference(dataset, training)
     winner, trust = training.models[training.winner], dataset.line.learning.trust
-    return kept_models.keep(place, model, winner, baseline, reference, "", trust=trust)
+    return kept_models.keep(place, model, winner, baseline, reference, trust=trust)

@@ -31,8 +31,8 @@ STORE_LOCK = "mlflow.store"
 class Home:
     """Where things lie: `lake/<line>`, `models/<line>`, `champions`, `published/<line>`, `desk.db`, `mlflow`.
 
-    And `definitions/<line>`, by which lists were made. Make one with `open_home`. It also has a lock a line for
-    writers.
+    And `definitions/<line>`, by which lists and models were made. Make one with `open_home`. It also has a lock a line
+    for writers.
     """
 
     folder: Path
@@ -46,7 +46,7 @@ class Home:
         return self.folder / "published" / line
 
     def definitions(self, line: str) -> Path:
-        """Folder of the texts of `line.toml` by which a line's lists were made, a file a digest."""
+        """Folder of the texts of `line.toml` by which a line's lists and models were made, a file a digest."""
         return self.folder / "definitions" / line
 
     def models(self, line: str) -> Path:

@@ -1,8 +1,10 @@
 """Why a unit's risk is what it is: contributions of groups of features, for any model that gives probabilities."""
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -10,18 +12,18 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from scipy.special import logit
 
+from qma_predict.learn.walks import Mixed, Mixture, error_of_dealing, walks
+
+log = logging.getLogger(__name__)
+
 Predict = Callable[[pd.DataFrame], np.ndarray]
 """Takes features of units, returns P(defect), shape (n_units,)."""
-
-_Mixture = tuple[int, int, Sequence[int] | np.ndarray]
-"""Numbers of a unit and a sibling, and the columns in which the sibling gets the unit's values."""
-
-_Mixed = Callable[[Sequence[_Mixture]], np.ndarray]
 
 REST = "(rest)"
 """The group of all features that the search before the sampling found to matter least."""
 
 _SMALLEST_RISK = 1e-6
+_ROUNDING = 0.01  # [log-odds], which single precision may do to a risk near 1
 _ROWS_AT_ONCE = 50_000
 
 
@@ -33,10 +35,12 @@ class Explanation:
     ----------
     contributions : DataFrame
         A row a unit and group: ``unit_id``, ``group``, ``contribution`` [log-odds] and ``error``, its standard error
-        by sampling [log-odds]. By unit, the largest contribution first.
+        by sampling [log-odds], as far as the dealt siblings show it: the error of the sum knows all of them, and may
+        be larger. By unit, the largest contribution first.
     totals : DataFrame, indexed by unit_id
         ``score`` and ``baseline`` [log-odds]: of the unit, and the mean over the siblings; ``error``, the standard
-        error of the sum of the contributions. The sum is score - baseline up to that error.
+        error of the sum of the contributions. The sum is score - baseline up to that error; ``adds_up``, whether it
+        misses by what the dealt siblings differ from all, and by nothing else.
     """
 
     contributions: pd.DataFrame
@@ -106,7 +110,9 @@ def explain(
     the unit's values and the others those of a sibling. It is estimated by walks: a random order of the groups and a
     random sibling, whose values become the unit's group by group; each walk is followed by the same in reverse
     order, and siblings are dealt like cards, each as often as the others. The steps of a walk add up exactly, so that
-    the sum of the contributions misses score - baseline only as far as the dealt siblings' mean misses that of all.
+    the sum of the contributions misses score - baseline only as far as the dealt siblings' mean misses that of all,
+    which `error_of_dealing` knows. Each sum is checked: one that misses by more is of a model whose scores depend on
+    which units are scored together, and is logged.
 
     Groups are first tried one by one, towards and back from the unit's values with a few siblings; the `most` that
     moved the log-odds most are told apart, the others are one group, `REST`.
@@ -151,13 +157,13 @@ def explain(
         of_group.setdefault(str(groups[name]), []).append(place)
     siblings = siblings[units.columns]
     before, after = log_odds(predict, siblings), log_odds(predict, units)
-    mixed = partial(_mixed, predict, units, siblings)
+    mixed = partial(_mixtures, predict, units, siblings)
     rng = np.random.default_rng(random_state)
     allowed = [[name for name in of_group if among is None or name in among[one]] for one in units.index]
     told = _told_apart(mixed, before, after, of_group, allowed, most, rng)
     rows, totals = [], []
-    walked = _walks(mixed, len(siblings), [list(each.values()) for each in told], (samples + 1) // 2, rng)
-    for unit_id, score, names, steps in zip(units.index, after, told, walked, strict=True):
+    walked = walks(mixed, len(siblings), [list(each.values()) for each in told], (samples + 1) // 2, rng)
+    for unit_id, score, names, (dealt, steps) in zip(units.index, after, told, walked, strict=True):
         # a pair of opposite walks is one observation
         errors = steps.std(axis=0, ddof=1) / np.sqrt(len(steps)) if len(steps) > 1 else np.full(len(names), np.nan)
         rows.append(
@@ -165,10 +171,21 @@ def explain(
                 {"unit_id": unit_id, "group": list(names), "contribution": steps.mean(axis=0), "error": errors}
             ).sort_values("contribution", ascending=False, key=np.abs, kind="stable")
         )
-        sums = steps.sum(axis=1)
-        error = sums.std(ddof=1) / np.sqrt(len(sums)) if len(sums) > 1 else np.nan
-        totals.append({"unit_id": unit_id, "score": score, "baseline": float(before.mean()), "error": error})
-    return Explanation(pd.concat(rows, ignore_index=True), pd.DataFrame(totals).set_index("unit_id"))
+        odd = abs(steps.sum(axis=1) - (score - before[dealt])).max(initial=0.0)
+        own = {"score": score, "baseline": float(before.mean()), "error": error_of_dealing(before, len(dealt))}
+        totals.append({"unit_id": unit_id} | own | {"adds_up": bool(odd <= _ROUNDING)})
+    found = Explanation(pd.concat(rows, ignore_index=True), pd.DataFrame(totals).set_index("unit_id"))
+    _tell_of_odd_sums(found.totals)
+    return found
+
+
+def _tell_of_odd_sums(totals: pd.DataFrame) -> None:
+    if strange := list(totals.index[~totals["adds_up"]]):
+        log.warning(
+            "contributions of %d of %d units, %s the first, do not add up to their scores: expected a model that "
+            "scores a unit alike whatever others it is scored with. No reason is told of them.",
+            *(len(strange), len(totals), strange[0]),
+        )
 
 
 def moves(
@@ -206,13 +223,13 @@ def moves(
     member = np.array([str(groups[name]) for name in units.columns])
     everything = np.arange(len(member))
     own = {group: np.flatnonzero(member == group) for _unit, group, _siblings in asked}
-    plan: list[_Mixture] = [
+    plan: list[Mixture] = [
         (number[unit_id], row, columns)
         for unit_id, group, chosen in asked
         for row in chosen
         for columns in (everything[:0], own[group], np.setdiff1d(everything, own[group]), everything)
     ]
-    start, towards, back, end = _mixed(predict, units, siblings[units.columns], plan).reshape(-1, 4).T
+    start, towards, back, end = _mixtures(predict, units, siblings[units.columns], plan).reshape(-1, 4).T
     return ((towards - start + end - back) / 2).reshape(len(asked), -1).mean(axis=1)
 
 
@@ -228,7 +245,8 @@ def partial_dependence(
     feature : str
         A number, a truth value or a text. Values that are missing or infinite are left out.
     points : int, default 20
-        Values from the 2nd to the 98th percentile; of a text the most frequent ones.
+        Values at most: all that there are, if they are so few; else from the 2nd to the 98th percentile, of the
+        different values where one of them is so frequent that hardly others were left. Of a text the most frequent.
     rows : int, default 500
         At most so many units, drawn at random.
     random_state : int, default 0
@@ -249,8 +267,7 @@ def partial_dependence(
         fractions = pd.api.types.is_float_dtype(X[feature].dtype)
         observed = observed.astype(float)
         observed = observed[np.isfinite(observed)]
-        within = np.linspace(0.02, 0.98, points if len(observed) else 0)
-        values = np.unique(observed.quantile(within, interpolation="linear" if fractions else "nearest"))
+        values = _spread_out(observed, points, "linear" if fractions else "nearest")
         share = [float((observed <= value).mean()) for value in values]
     else:
         counts = observed.value_counts(normalize=True).head(points)
@@ -263,6 +280,16 @@ def partial_dependence(
     return pd.DataFrame({"value": values, "risk": means, "share": share})
 
 
+def _spread_out(observed: pd.Series, points: int, between: Literal["linear", "nearest"]) -> np.ndarray:
+    """So many of the observed numbers at most, ascending, which stand for all of them."""
+    every = np.unique(observed)
+    if len(every) <= points:
+        return every
+    within = np.linspace(0.02, 0.98, points)
+    values = np.unique(observed.quantile(within, interpolation=between))
+    return values if len(values) > points / 2 else np.unique(np.quantile(every, within, method="nearest"))
+
+
 def log_odds(predict: Predict, X: pd.DataFrame) -> np.ndarray:
     """Log-odds of the risk of each unit, shape (n_units,); a risk of 0 or 1 counts as one in a million off it."""
     risk = np.concatenate([predict(X.iloc[at : at + _ROWS_AT_ONCE]) for at in range(0, len(X), _ROWS_AT_ONCE)])
@@ -270,7 +297,7 @@ def log_odds(predict: Predict, X: pd.DataFrame) -> np.ndarray:
 
 
 def _told_apart(
-    mixed: _Mixed,
+    mixed: Mixed,
     before: np.ndarray,
     after: np.ndarray,
     of_group: dict[str, list[int]],
@@ -301,35 +328,7 @@ def _told_apart(
     return told
 
 
-def _walks(
-    mixed: _Mixed, siblings: int, groups: Sequence[Sequence[list[int]]], pairs: int, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """By unit, steps of each of its groups, the mean of two opposite walks: shape (pairs, n_groups)."""
-    plan: list[_Mixture] = []
-    orders = []
-    for unit, own in enumerate(groups):
-        cards = np.concatenate([rng.permutation(siblings) for _ in range(-(-pairs // siblings))])[:pairs]
-        for card in cards:
-            order = rng.permutation(len(own))
-            for direction in (order, order[::-1]):
-                taken: list[int] = []
-                plan.append((unit, card, taken))
-                for group in direction:
-                    taken = taken + own[group]
-                    plan.append((unit, card, taken))
-                orders.append(direction)
-    values, at = mixed(plan), 0
-    walked = []
-    for number, own in enumerate(groups):
-        steps = np.empty((2 * pairs, len(own)))
-        for row, direction in enumerate(orders[2 * pairs * number : 2 * pairs * (number + 1)]):
-            steps[row, direction] = np.diff(values[at : at + len(own) + 1])
-            at += len(own) + 1
-        walked.append(steps.reshape(pairs, 2, len(own)).mean(axis=1))
-    return walked
-
-
-def _mixed(predict: Predict, units: pd.DataFrame, siblings: pd.DataFrame, plan: Sequence[_Mixture]) -> np.ndarray:
+def _mixtures(predict: Predict, units: pd.DataFrame, siblings: pd.DataFrame, plan: Sequence[Mixture]) -> np.ndarray:
     """Log-odds of each entry of a plan: the sibling of that number, with the unit's values in these columns."""
     both, found = pd.concat([siblings, units]), [np.empty(0)]
     for at in range(0, len(plan), _ROWS_AT_ONCE):

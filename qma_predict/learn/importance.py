@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score
 from qma_predict.learn.explanations import Predict, log_odds
 
 _ROWS_AT_ONCE = 50_000
+_LOOKED_AT, _OF_A_CLASS = 100_000, (20, 60)  # by the first look: in all, and of a class of a block
 
 Block = tuple[Predict, pd.DataFrame, npt.ArrayLike]
 """A model's P(defect), features of later units that it has not seen, and what became of them (1 defect, 0 good)."""
@@ -69,50 +70,53 @@ def importance(
 
 
 def most_moving(
-    predict: Predict,
-    X: pd.DataFrame,
-    groups: Mapping[str, str] | pd.Series,
-    most: int,
-    *,
-    rows: int = 40,
-    random_state: int = 0,
+    blocks: Sequence[Block], groups: Mapping[str, str] | pd.Series, most: int, *, random_state: int = 0
 ) -> list[str]:
-    """Groups of features that move the log-odds most when their values are dealt out anew: a cheap first look.
+    """Groups of features that move the log-odds most when their values are dealt out anew: a cheaper first look.
 
     Parameters
     ----------
-    predict : callable
-    X : DataFrame, shape (n_units, n_features)
-    groups : mapping of str to str
-        As for `importance`.
+    blocks, groups
+        As for `importance`. Of a block at most 60 defects and 60 good units are looked at, fewer (20 at least) where
+        there are so many groups and blocks that it would cost more than 100,000 predictions.
     most : int
         How many groups at most.
-    rows : int, default 40
-        At most so many units, drawn at random.
     random_state : int, default 0
 
     Returns
     -------
     list of str
-        By the mean absolute move, the largest first; groups that move nothing are left out.
+        By the mean absolute move in the block in which it is largest, the largest first; groups that move nothing are
+        left out. Defects count as much as good units: what is behind a few defects only would not be seen else.
 
     Raises
     ------
     ValueError
-        If a feature has no group.
+        As `importance`.
 
     Examples
     --------
     >>> X = pd.DataFrame({"heat": np.arange(40.0), "noise": np.tile([0.0, 1.0], 20)})
-    >>> most_moving(lambda rows: rows["heat"].to_numpy() / 40, X, {"heat": "heat", "noise": "noise"}, 2)
+    >>> block = (lambda rows: rows["heat"].to_numpy() / 40, X, X["heat"] >= 30)
+    >>> most_moving([block], {"heat": "heat", "noise": "noise"}, 2)
     ['heat']
     """
     rng = np.random.default_rng(random_state)
-    sample = X if len(X) <= rows else X.sample(rows, random_state=random_state)
-    members, risk = _members(sample, groups), partial(log_odds, predict)
-    moved = np.abs(_dealt_out(risk, sample, members, list(members), rng) - risk(sample)).mean(axis=1)
+    members = _members(blocks[0][1], groups)
+    rows = int(np.clip(_LOOKED_AT // (2 * len(members) * len(blocks)), *_OF_A_CLASS))
+    moved = np.max([_moves(block, members, rows, rng) for block in blocks], axis=0)
     order = np.argsort(-moved, kind="stable")[:most]
     return [list(members)[place] for place in order if moved[place] > 0]
+
+
+def _moves(block: Block, members: Mapping[str, list[str]], rows: int, rng: np.random.Generator) -> np.ndarray:
+    """By how much each group moves the log-odds of so many defects and good units of a block, on average."""
+    predict, X, outcome = block
+    y, risk = _both_classes(outcome), partial(log_odds, predict)
+    drawn = np.sort(np.concatenate([rng.permutation(np.flatnonzero(y == one))[:rows] for one in (0, 1)]))
+    X, y = X.iloc[drawn], y[drawn]
+    moved = np.abs(_dealt_out(risk, X, members, list(members), rng) - risk(X))
+    return np.asarray((moved[:, y == 0].mean(axis=1) + moved[:, y == 1].mean(axis=1)) / 2)
 
 
 def _members(X: pd.DataFrame, groups: Mapping[str, str] | pd.Series) -> dict[str, list[str]]:
@@ -127,13 +131,18 @@ def _members(X: pd.DataFrame, groups: Mapping[str, str] | pd.Series) -> dict[str
 
 def _losses(block: Block, members: Mapping[str, list[str]], repeats: int, rng: np.random.Generator) -> dict[str, float]:
     predict, X, outcome = block
-    y = np.asarray(outcome, dtype=int)
-    if len(np.unique(y)) < 2:
-        raise ValueError("a block has only defects or only good units; expected both in each")
+    y = _both_classes(outcome)
     before = average_precision_score(y, predict(X))
     asked = [group for group in members for _ in range(repeats)]
     after = [average_precision_score(y, score) for score in _dealt_out(predict, X, members, asked, rng)]
     return dict(zip(members, (before - np.reshape(after, (-1, repeats))).mean(axis=1).tolist(), strict=True))
+
+
+def _both_classes(outcome: npt.ArrayLike) -> np.ndarray:
+    y = np.asarray(outcome, dtype=int)
+    if len(np.unique(y)) < 2:
+        raise ValueError("a block has only defects or only good units; expected both in each")
+    return y
 
 
 def _dealt_out(

@@ -1,7 +1,7 @@
 """What the winner of a training relies on: which groups of features its ranking needs, in which blocks, and how."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -40,18 +40,21 @@ class Reliance:
     Attributes
     ----------
     groups : DataFrame
-        As `importance` gives it, for those that move the risk most and `REST` for all others, and ``features``, how
-        many each has.
+        As `importance` gives it, for those that move the risk most in any block and `REST` for all others, and
+        ``features``, how many each has.
     blocks : int
         How many blocks of the backtest it is over, the newest of those with `FEW` defects and good units.
     curves : mapping of str to DataFrame
         For the groups that lost most the `partial_dependence` of the feature that the group is named after: of the
         winner, over units of the newest of the blocks.
+    members : mapping of str to list of str
+        Features of each group that is told apart.
     """
 
     groups: pd.DataFrame
     blocks: int
     curves: Mapping[str, pd.DataFrame]
+    members: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def chance(self) -> float:
@@ -90,7 +93,10 @@ def reliance(dataset: Dataset, training: Training, groups: pd.Series) -> Relianc
     """Return what the winner of a training relies on, at the cost of a few small fits.
 
     The backtest keeps no models. So the winner's recipe is fitted again before each block, uncalibrated and on at
-    most 300 defects and 3,000 good units that were old enough then, and ranks units of the block.
+    most 300 defects and 3,000 good units by their labels as known then, and ranks units of the block against what
+    became of them, as known at the dataset's `as_of`. Its features, their groups and what its members weigh are the
+    winner's own, of today: this tells in which blocks such a model relies on what, and not how well one did that was
+    made then, which is the backtest's to say.
 
     Parameters
     ----------
@@ -107,45 +113,43 @@ def reliance(dataset: Dataset, training: Training, groups: pd.Series) -> Relianc
     """
     model, seed = training.models[training.winner], dataset.line.learning.seed
     rng = np.random.default_rng(seed)
-    chosen = [(before, _some(y, *_JUDGED, rng)) for before, y in _blocks(dataset, training)]
-    learnt = [_some(before, *_LEARNT, rng) for before, _y in chosen]
+    spans = _blocks(dataset, training)
+    learnt = [_some(before, *_LEARNT, rng) for before, _outcome in spans]
     X = dataset.X[model.features]
     fits = Parallel(n_jobs=-1, prefer="threads")(
         delayed(_fitted)(unfitted(model.classifier), X.loc[y.index], y) for y in learnt
     )
-    blocks: list[Block] = [
-        (partial(_defect, fit), X.loc[y.index], y)
-        for fit, (_before, y) in zip(fits, chosen, strict=True)
-        if fit is not None
-    ]
-    if not blocks:
+    judged = [(fit, outcome) for fit, (_before, outcome) in zip(fits, spans, strict=True) if fit is not None]
+    if not judged:
         return NOTHING
-    newest = blocks[-1]
-    told = most_moving(newest[0], newest[1], groups, GROUPS, random_state=seed)
+    drawn = [(fit, _some(outcome, *_JUDGED, rng)) for fit, outcome in judged]
+    blocks: list[Block] = [(partial(_defect, fit), X.loc[y.index], y) for fit, y in drawn]
+    told = most_moving(blocks, groups, GROUPS, random_state=seed)
     of = groups.reindex(X.columns).where(lambda name: name.isin(told), REST)
     found = importance(blocks, of, repeats=_REPEATS, random_state=seed)
     found["features"] = found["group"].map(of.value_counts())
     lost = [name for name in found.loc[found["loss"] > 0, "group"] if name != REST]
+    newest = X.loc[judged[-1][1].index]  # not those drawn, of which more are defects than in the plant
     curves = {
-        name: partial_dependence(model.predict, newest[1], name, points=_POINTS, rows=_ROWS, random_state=seed)
+        name: partial_dependence(model.predict, newest, name, points=_POINTS, rows=_ROWS, random_state=seed)
         for name in lost[:CURVES]
     }
-    return Reliance(found, len(blocks), curves)
+    members = {name: list(of.index[of == name]) for name in told}
+    return Reliance(found, len(blocks), curves, members)
 
 
 def _blocks(dataset: Dataset, training: Training) -> list[tuple[pd.Series, pd.Series]]:
-    """Of each block, oldest first: labels in time order of what was old enough before it, and its outcomes."""
+    """Of each block, oldest first: labels in time order of what was old enough before it, as known then; outcomes."""
     rows = training.backtest.predictions
     rows = rows[(rows["contestant"] == training.winner) & rows["outcome"].notna()]
     origins = training.backtest.table.groupby("block")["origin"].first()
-    order = dataset.points.reset_index().sort_values(["cutoff", "unit_id"])["unit_id"]
-    known = dataset.y.reindex(order).dropna().astype(int)
-    mature = dataset.points["cutoff"].reindex(known.index) + pd.Timedelta(dataset.line.gate.maturity)
+    order = pd.Index(dataset.points.reset_index().sort_values(["cutoff", "unit_id"])["unit_id"])
+    mature = dataset.points["cutoff"].reindex(order) + pd.Timedelta(dataset.line.gate.maturity)
     found = []
     for block, judged in rows.groupby("block"):
         outcome = judged.set_index("unit_id")["outcome"].astype(int)
-        before = known[(mature <= origins[block]).to_numpy()]
-        before = before[dataset.apart(before.index, outcome.index)]
+        old = dataset.apart(order[(mature <= origins[block]).to_numpy()], outcome.index)
+        before = dataset.labels_at(origins[block]).reindex(old).dropna().astype(int)
         if min((outcome == one).sum() for one in (0, 1)) >= FEW and before.nunique() == 2:
             found.append((before, outcome))
     return found[-BLOCKS:]

@@ -114,7 +114,7 @@ def keep(plant: Plant, version: str, *, defect_when: str = "hot") -> Model:
         line="tiny", version=version, run_id="r", contestant="logistic", is_recipe=True, as_of=plant.at("2026-03-01"),
         base_rate=0.3, finding="logistic: better", baseline="prevalence",
     )  # fmt: skip
-    return kept_models.keep(plant.home, model, fitted, rule, reference, "# Card\n")
+    return kept_models.keep(plant.home, model, fitted, rule, reference)
 
 
 def write_day(folder: Path, day: date) -> None:

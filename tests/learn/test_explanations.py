@@ -62,10 +62,43 @@ def test_the_sum_is_score_minus_baseline_within_the_stated_error(units, siblings
     assert found.totals["baseline"].iloc[0] == pytest.approx(logit(crossed(siblings)).mean())
 
 
+def test_the_error_of_the_sum_knows_siblings_that_were_not_dealt():
+    siblings = pd.DataFrame({"a": [1.0] * 6 + [0.0] * 194, "b": 0.0})  # six of them are at risk
+    units = pd.DataFrame({"a": [1.0], "b": [1.0]}, index=["u"])
+
+    def predict(X):
+        return expit(6 * X["a"] + X["b"] - 5).to_numpy()
+
+    misses, errors = [], set()
+    for seed in range(200):
+        found = explain(predict, units, siblings, each_alone(units), samples=32, random_state=seed)
+        total = found.totals.iloc[0]
+        misses.append(found.contributions["contribution"].sum() - (total["score"] - total["baseline"]))
+        errors.add(round(total["error"], 9))
+    # of 200 log-odds 6 are 1 and 194 are -5: their variance is 36 * 6 * 194 / (200 * 199); 16 of them are dealt
+    wanted = np.sqrt(36 * 6 * 194 / (200 * 199) * (1 - 16 / 200) / 16)
+    assert errors == {round(wanted, 9)}
+    # the mean square of 200 misses is that of the error: 1 by a standard error of about 0.15
+    assert np.mean(np.square(misses)) / wanted**2 == pytest.approx(1, abs=0.45)
+    assert (np.abs(misses) > 2 * wanted).mean() < 0.15
+
+
+def test_a_model_that_scores_units_by_those_beside_them_is_found_out(units, siblings, caplog):
+    def beside(X):
+        return expit(2 * (X["a"] - X["a"].mean()) - 2).to_numpy()
+
+    assert explain(additive, units, siblings, each_alone(units)).totals["adds_up"].all()
+    assert caplog.text == ""
+    found = explain(beside, units, siblings, each_alone(units))
+    assert not found.totals["adds_up"].any()
+    assert "contributions of 2 of 2 units, u1 the first, do not add up to their scores" in caplog.text
+
+
 def test_when_every_sibling_is_dealt_equally_often_nothing_is_missed(units, siblings):
     found = explain(additive, units, siblings, each_alone(units), samples=2 * len(siblings))
     sums = found.contributions.groupby("unit_id")["contribution"].sum()
     pd.testing.assert_series_equal(sums, found.totals["score"] - found.totals["baseline"], check_names=False)
+    assert found.totals["error"].tolist() == [0, 0]
 
 
 def test_features_of_a_group_are_told_as_one(units, siblings):
@@ -150,3 +183,22 @@ def test_partial_dependence_leaves_out_infinities_and_knows_truth_values_and_cou
     assert on["risk"].iloc[1] == pytest.approx(predict(X.assign(on=True)).mean())
     assert partial_dependence(predict, X, "count")["value"].tolist() == [0, 1, 2]
     assert partial_dependence(predict, X, "gone").empty
+
+
+def test_partial_dependence_shows_values_that_are_rare():
+    rng = np.random.default_rng(4)
+    X = pd.DataFrame({"alarm": (np.arange(1000) < 12).astype(float), "seconds": 0.0, "step": np.arange(1000) % 7 / 2})
+    X.loc[:14, "seconds"] = rng.exponential(size=15)
+    X.loc[0, "step"] = np.inf
+
+    def predict(rows):
+        return expit(6 * rows["alarm"] + rows["seconds"] - 5).to_numpy()
+
+    alarm = partial_dependence(predict, X, "alarm")
+    assert (alarm["value"].tolist(), alarm["share"].tolist()) == ([0, 1], [0.988, 1])
+    assert alarm["risk"].iloc[1] > 0.7
+    assert partial_dependence(predict, X, "step")["value"].tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3]
+    # 16 different values, of which all but 1.5 % of units have the first: ten of the different ones are shown
+    seconds = partial_dependence(predict, X, "seconds", points=10)["value"]
+    assert set(seconds) <= set(X["seconds"])
+    assert (len(seconds), seconds.iloc[0]) == (10, 0)

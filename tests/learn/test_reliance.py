@@ -1,3 +1,4 @@
+from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -39,12 +40,19 @@ def groups(X):
     return pd.Series(X.columns, X.columns).replace({"press.force.max": ALWAYS})
 
 
+class Known(Dataset):
+    """A dataset whose labels were known when their units were old enough, and what they are today."""
+
+    def labels_at(self, moment):
+        return self.y.where(self.points["cutoff"].reindex(self.y.index) + self.line.gate.maturity <= moment)
+
+
 @pytest.fixture
 def trained(X, y, make_history, tiny_line):
     """A dataset, and what `reliance` reads of a training: two blocks of 225 units, from the middle on."""
     cutoff = pd.date_range("2026-01-01", periods=SIZE, freq="3h", tz="UTC")
     points = pd.DataFrame({"cutoff": cutoff}, index=X.index).sample(frac=1, random_state=1)
-    dataset = Dataset(make_history({}), tiny_line, points, X, y, {}, dict.fromkeys(X, ""))
+    dataset = Known(make_history({}), tiny_line, points, X, y, {}, dict.fromkeys(X, ""))
 
     def make(classifier, outcome=y):
         model = RiskModel.of(classifier.fit(X, y.astype(int)), X)
@@ -72,6 +80,24 @@ def test_what_matters_in_every_block_is_told_from_what_matters_in_one(trained, g
     assert found.stable[0] == ALWAYS
 
 
+def test_what_became_known_of_a_unit_after_a_block_began_does_not_help_to_rank_the_block(trained, groups, y):
+    """Before the second block results were recorded the wrong way round, which was corrected when it was over."""
+    dataset, training = trained(logistic())
+    asked, origins = [], training.backtest.table["origin"]
+
+    class Corrected(Known):
+        def labels_at(self, moment):
+            asked.append(moment)
+            known = super().labels_at(moment)
+            return 1 - known if moment == origins[1] else known
+
+    changed = Corrected(**{field.name: getattr(dataset, field.name) for field in fields(dataset)})
+    told, both = (reliance(one, training, groups).groups.set_index("group") for one in (dataset, changed))
+    assert asked == origins.tolist()
+    assert both.loc[ALWAYS, "lowest"] < 0 < 0.1 < told.loc[ALWAYS, "lowest"]
+    assert both.loc[ALWAYS, "highest"] > 0.1  # in the first block
+
+
 def test_what_is_lost_no_more_than_gained_elsewhere_is_chance():
     rows = [("a", 0.3, 0.2, 0.4), ("b", 0.05, 0.02, 0.09), ("c", 0.01, 0.01, 0.02), ("d", -0.01, -0.03, 0.01)]
     rows += [(REST, 0.0, -0.5, 0.5)]
@@ -87,6 +113,24 @@ def test_the_risk_by_a_feature_is_that_of_the_winner_within_the_newest_block(tra
     assert curve["risk"].iloc[-1] > curve["risk"].iloc[0] + 0.2
     newest = X[ALWAYS].iloc[675:]
     assert newest.min() < curve["value"].min() < curve["value"].max() < newest.max()
+
+
+def test_the_risk_is_that_of_all_units_of_the_block_and_not_of_those_drawn_to_be_ranked(trained, groups, monkeypatch):
+    monkeypatch.setattr("qma_predict.learn.reliance._JUDGED", (5, 5))
+    curve = reliance(*trained(logistic()), groups).curves[ALWAYS]
+    assert curve["share"].iloc[0] < 0.05  # of 225 units; of 10 it would be a tenth at least
+
+
+def test_what_mattered_in_an_older_block_only_is_told_apart(trained, groups, X, monkeypatch):
+    monkeypatch.setattr("qma_predict.learn.reliance.GROUPS", 1)
+    early = np.arange(SIZE) < 450
+    z = 3 * X[LATE] + np.where(early, 6.0, -6.0) * X["cast.noise.last"] - 2
+    outcome = (np.random.default_rng(3).random(SIZE) < 1 / (1 + np.exp(-z))).astype(float)
+    dataset, training = trained(logistic(), outcome=outcome)
+    found = reliance(replace(dataset, y=outcome), training, groups)
+    # what learnt before the newest block relies on heat more: the noise had turned round
+    assert set(found.groups["group"]) == {"cast.noise.last", REST}
+    assert found.members == {"cast.noise.last": ["cast.noise.last"]}
 
 
 def test_the_same_training_relies_on_the_same_and_groups_beyond_the_first_are_one(trained, groups, monkeypatch):
@@ -126,15 +170,32 @@ def test_pictures_show_every_group_and_names_with_dollar_signs(trained, groups, 
         figure.savefig(tmp_path / f"{name}.png", dpi=40)
 
 
-def test_the_first_look_finds_what_moves_and_asks_for_each_group(X):
-    def predict(rows):
-        return 1 / (1 + np.exp(-(rows[ALWAYS] + 0.1 * rows[LATE]).to_numpy()))
+def risk_of(log_odds):
+    return lambda rows: 1 / (1 + np.exp(-np.asarray(log_odds(rows), dtype=float)))
 
+
+def test_the_first_look_finds_what_moves_in_any_block_and_asks_for_each_group(X, y):
+    block = (risk_of(lambda rows: rows[ALWAYS] + 0.1 * rows[LATE]), X, y)
+    before = (risk_of(lambda rows: 0.1 * rows[LATE] + 3 * rows["cast.noise.last"]), X, y)
     groups = {name: name for name in X}
-    assert most_moving(predict, X, groups, 5) == [ALWAYS, LATE]
-    assert most_moving(predict, X, groups, 1) == [ALWAYS]
+    assert most_moving([block], groups, 5) == [ALWAYS, LATE]
+    assert most_moving([block], groups, 1) == [ALWAYS]
+    assert most_moving([before, block], groups, 2) == ["cast.noise.last", ALWAYS]
     with pytest.raises(ValueError, match="features without a group"):
-        most_moving(predict, X, {ALWAYS: ALWAYS}, 1)
+        most_moving([block], {ALWAYS: ALWAYS}, 1)
+    with pytest.raises(ValueError, match="only defects or only good units"):
+        most_moving([(block[0], X, y * 0)], groups, 1)
+
+
+def test_what_is_rare_but_behind_many_defects_is_found_among_much_that_moves_a_little():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(500, 12)), columns=[f"press.t{n}.last" for n in range(12)])
+    X["press.alarm.count"] = (np.arange(500) < 5).astype(float)  # behind five of ten defects
+    block = (risk_of(lambda rows: 8 * rows["press.alarm.count"] + 0.2 * rows.iloc[:, :12].sum(axis=1) - 5), X)
+    y = np.arange(500) < 10
+    groups = {name: name for name in X}
+    first = [most_moving([(*block, y)], groups, 1, random_state=seed) for seed in range(20)]
+    assert first == [["press.alarm.count"]] * 20
 
 
 def test_many_at_once_are_as_few_at_once(X, y, monkeypatch):

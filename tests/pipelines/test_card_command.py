@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import app
+from qma_predict.learn.explanations import REST
 from qma_predict.publish.models import kept_cards
 
 
@@ -61,14 +62,25 @@ def test_its_facts_are_those_of_the_dataset(text, artifact):
     assert table_after(text, "label | units")["units old enough"].astype(int).to_dict() == delays["units"].to_dict()
 
 
-def test_its_features_are_those_of_the_run_with_their_units(text, artifact):
-    every = pd.read_csv(artifact("features.csv"), index_col="feature", keep_default_na=False)
+def test_its_features_are_those_of_the_file_beside_it_with_their_units(trained, text, artifact):
+    file = trained.home.card("demo", trained.model.version).with_name("features.csv")
+    assert f"`models/demo/v{trained.model.version}/features.csv` of the home" in text
+    assert artifact("features.csv").read_bytes() == file.read_bytes()
+    every = pd.read_csv(file, index_col="feature", keep_default_na=False)
     told = table_after(text, "feature | unit")
     assert told["unit"].to_dict() == every.loc[told.index, "unit"].to_dict()
     assert {"degC", "mV/h", "kg"} <= set(every["unit"])
-    more = int(re.search(r"(\d+) more; all are in `features.csv`", text)[1])
-    assert len(told) + more == len(every)
+    more = int(re.search(r"(\d+) more in that file", text)[1])
+    assert len(told) + more == len(every) == every["used"].sum()
     assert table_after(text, "family | station")["features"].astype(int).sum() == len(every)
+
+
+def test_it_names_its_version_and_its_run_and_what_it_relies_on_first(trained, text, artifact):
+    facts = table_after(text, "what | value |\n|---|---|\n| line")["value"]
+    assert (facts["version"], facts["MLflow run"]) == (f"v{trained.model.version}", trained.model.run_id)
+    groups = [name for name in pd.read_csv(artifact("importance.csv"))["group"] if name != REST]
+    assert table_after(text, "feature | unit").index[0] == groups[0]
+    assert set(groups) <= set(table_after(text, "feature | unit").index)
 
 
 def test_the_card_says_what_the_champion_says(trained, text):
@@ -79,13 +91,19 @@ def test_the_card_says_what_the_champion_says(trained, text):
 
 def test_its_commands_make_the_same_dataset_again(trained, text, tmp_path, monkeypatch):
     shutil.copytree(trained.line, tmp_path / "models" / "demo")
-    (tmp_path / "qma-home").symlink_to(trained.home.folder)
+    with (tmp_path / "models" / "demo" / "line.toml").open("a") as file:
+        file.write("# changed since\n")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QMA_HOME", str(trained.home.folder))
+    assert "where `QMA_HOME` names the home that keeps this model" in text
+    assert "the environment variables that `line.toml` names are set: `QMA_DATA`." in text
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
     names: dict[str, object] = {}
-    exec(code.removesuffix("training = train(dataset)\n"), names)  # its asserts compare the digests
+    exec(code.removesuffix("fitted = train(dataset).models['boosted_trees']\n"), names)  # it asserts the digest
+    assert "fitted" not in names
     assert str(len(names["dataset"].X)) == table_after(text, "what | value |\n|---|---|\n| known at")["value"]["units"]
     assert f"`qma train demo --date {names['line'].current_business_date(trained.model.as_of)}`" in text
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
 
 
 def test_the_command_prints_the_card_and_copies_it_only_when_asked(trained, text, tmp_path):

@@ -23,7 +23,7 @@ def place(with_one_list):
     folder = with_one_list.models("demo") / "v1"
     fitted, rule = (trusted.loaded((folder / name).read_bytes()) for name in ("model.skops", "baseline.skops"))
     reference = kept_models.load_reference(with_one_list, model)
-    assert kept_models.keep(with_one_list, model, fitted, rule, reference, "").version == "2"
+    assert kept_models.keep(with_one_list, model, fitted, rule, reference).version == "2"
     return with_one_list
 
 

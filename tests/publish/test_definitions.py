@@ -78,4 +78,4 @@ def test_variables_are_kept_as_they_are_written(home, plant, monkeypatch):
 def test_that_it_cannot_be_kept_is_logged_and_keeps_nobody_from_a_list(home, plant, caplog):
     home.definitions("tiny").parent.write_text("in the way")
     definitions.keep(home, load_line(plant))
-    assert "once line.toml is changed, this list cannot be made again" in caplog.text
+    assert "once line.toml is changed, what was made by it cannot be made again" in caplog.text

@@ -51,7 +51,11 @@ MODEL = Model(
 
 
 def keep(home, model=MODEL, **more):
-    return kept_models.keep(home, model, FITTED, RULE, REFERENCE, "# Card\n", **more)
+    return kept_models.keep(home, model, FITTED, RULE, REFERENCE, words, **more)
+
+
+def words(model):
+    return {kept_models.CARD: f"# Card of v{model.version}\n", kept_models.FEATURES: "feature\n"}
 
 
 @pytest.fixture
@@ -69,7 +73,7 @@ def test_a_model_comes_back_as_it_was_kept(home):
     reference = kept_models.load_reference(home, again)
     pd.testing.assert_frame_equal(reference.siblings, X)
     assert np.array_equal(reference.refits[0].predict(X), FITTED.predict(X))
-    assert home.card("tiny", "1").read_text() == "# Card\n"
+    assert home.card("tiny", "1").read_text() == "# Card of v1\n"
     kept_models.verify(home, again)
 
 
@@ -84,10 +88,14 @@ def test_versions_are_counted_on_and_never_given_twice(home):
     assert [keep(home).version, keep(home).version] == ["1", "2"]
     assert keep(home, Model(**vars(MODEL) | {"version": "12"})).version == "12"  # as the registry counts
     assert keep(home).version == "13"
+    assert home.card("tiny", "13").read_text() == "# Card of v13\n"
     assert kept_models.versions(home, "tiny") == ["1", "2", "12", "13"]
 
 
-@pytest.mark.parametrize("name", ["model.json", "model.skops", "baseline.skops", "siblings.parquet", "refit_1.skops"])
+@pytest.mark.parametrize(
+    "name",
+    ["model.json", "model.skops", "baseline.skops", "siblings.parquet", "refit_1.skops", "card.md", "features.csv"],
+)
 def test_a_file_that_is_damaged_or_swapped_is_refused_by_its_hash_before_it_is_read(home, name):
     kept, _other = keep(home), keep(home, Model(**vars(MODEL) | {"base_rate": 0.2}))
     file = home.models("tiny") / "v1" / name

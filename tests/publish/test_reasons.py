@@ -188,6 +188,16 @@ def test_a_driver_that_most_refits_do_not_know_is_not_told(reasons, usual):
     assert most[0].stability == 0.75
 
 
+def test_no_reason_is_told_of_a_unit_whose_contributions_do_not_add_up_to_its_score(reasons, usual, caplog):
+    def alone_riskier(X):
+        return force(X) + 0.5 * (len(X) == 1)
+
+    unit = usual | {"press.force.last": 412.0}
+    found = reasons([unit], alone_riskier, refits=[force] * 4)
+    assert found.at["u0", "because"] == "no single reason; unusual combination at press"
+    assert "contributions of 1 of 1 units, u0 the first, do not add up" in caplog.text
+
+
 def test_what_lowers_the_risk_or_lies_within_the_range_of_good_units_is_no_reason(reasons, usual):
     low = usual | {"press.force.last": 412.0}
     assert reasons([low], lambda X: -force(X))["drivers"].item() == ()

@@ -1,7 +1,7 @@
-"""The texts of `line.toml` by which lists were made, so that they can be made again after it was changed.
+"""The texts of `line.toml` by which lists and models were made, so that they can be made again after it was changed.
 
-Each is a file named by its SHA-256, which the manifests of the lists have as ``line_digest``. They lie beside the
-lists, not in them: a list is read by many people, and `line.toml` may hold addresses and passwords.
+Each is a file named by its SHA-256, which the manifests of the lists have as ``line_digest``, and the cards of models.
+They lie beside the lists, not in them: a list is read by many people, and `line.toml` may hold addresses and passwords.
 """
 
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 def keep(home: Home, line: Line) -> None:
     """Keep the text of a line's `line.toml`, unless it is kept; only for the holder of the line's lock.
 
-    That it cannot be written is logged: no list is missing for want of it.
+    That it cannot be written is logged: no list or model is missing for want of it.
     """
     file = _file(home, line, line.digest)
     try:
@@ -29,7 +29,8 @@ def keep(home: Home, line: Line) -> None:
         remove_debris(file.parent)
         write_whole(file, line.text)
     except OSError as error:
-        log.error("%s: cannot be written (%s): once line.toml is changed, this list cannot be made again", file, error)
+        said = "%s: cannot be written (%s): once line.toml is changed, what was made by it cannot be made again"
+        log.error(said, file, error)
 
 
 def as_defined(home: Home, line: Line, digest: str) -> Line:
@@ -54,7 +55,10 @@ def as_defined(home: Home, line: Line, digest: str) -> Line:
     try:
         text = file.read_bytes()
     except OSError as error:
-        raise LineError(f"{file}: cannot be read: {error.strerror}. A list of another line.toml needs it.") from error
+        raise LineError(
+            f"{file}: cannot be read: {error.strerror}. What was made by the line.toml of this digest needs it: "
+            f"restore it from a backup, or put that text in the place of {line.file}, whose digest is {line.digest}."
+        ) from error
     if sha256(text) != digest:
         raise LineError(f"{file}: is not what was kept. Restore it from a backup.")
     return parse_line(text, Path(line.file))

@@ -1,39 +1,45 @@
 """The model card: what a training knows of its model, in Markdown, for the people who must trust it or not.
 
-A function of dataset, training and how often its blocks were looked at: no clock, no name of the machine, the same to
-the byte from the same training. What is not defined says why. Texts of the plant are escaped.
+A function of dataset, training, how often its blocks were looked at, and under which version it is kept: no clock, no
+name of the machine, the same to the byte from the same training. What is not defined says why. Texts of the plant are
+escaped.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
 
 import pandas as pd
 
-from qma_predict.learn import looks
+from qma_predict.learn import kept_apart, looks
 from qma_predict.learn.backtest import summarise
 from qma_predict.learn.dataset import Dataset
-from qma_predict.learn.feature_list import feature_list
 from qma_predict.learn.labels import STATES
 from qma_predict.learn.reliability import observed_over_expected_interval
 from qma_predict.learn.reliance import NOTHING, Reliance
 from qma_predict.learn.training import Training
 from qma_predict.learn.trust import FACTOR
+from qma_predict.publish.models.card_features import features, features_file
 from qma_predict.publish.models.card_limits import failure_modes, limits, reproduction, versions
 from qma_predict.publish.models.card_reliance import relied_on
-from qma_predict.publish.models.markdown import escaped, table
-
-LONGEST = 60
-"""Rows of a table at most; the rest is counted, and stands in the files of the MLflow run."""
-
-OF_A_PLACE = 5
-"""Features that are told singly, of each family and station or material."""
+from qma_predict.publish.models.kept_models import CARD, FEATURES
+from qma_predict.publish.models.markdown import LONGEST, escaped, more, shortened, table
+from qma_predict.publish.models.model import Model
 
 _UNITS_OF_METRICS = {"log_loss": " [nat]", "expected_cost": " [currency of the costs, per candidate]"}
 
 
-def model_card(dataset: Dataset, training: Training, looked: Sequence[int], relied: Reliance = NOTHING) -> str:
+def for_people(
+    dataset: Dataset, training: Training, looked: Sequence[int], relied: Reliance, model: Model
+) -> dict[str, str]:
+    """Return what is kept of a model for people, as files by name: its card, and the list of its features."""
+    card = model_card(dataset, training, model, looked, relied)
+    return {CARD: card, FEATURES: features_file(dataset, training)}
+
+
+def model_card(
+    dataset: Dataset, training: Training, model: Model, looked: Sequence[int], relied: Reliance = NOTHING
+) -> str:
     """Return the card of a training.
 
     Parameters
@@ -41,6 +47,8 @@ def model_card(dataset: Dataset, training: Training, looked: Sequence[int], reli
     dataset : Dataset
         What was trained on.
     training : Training
+    model : Model
+        Its winner as it is kept: its version and MLflow run are named.
     looked : sequence of int, shape (n_blocks,)
         How many earlier trainings looked at each block of its backtest.
     relied : Reliance
@@ -53,28 +61,28 @@ def model_card(dataset: Dataset, training: Training, looked: Sequence[int], reli
     """
     line = dataset.line
     sections = {
-        "Model": _model(dataset, training),
+        "Model": _model(dataset, training, model),
         "Data": _data(dataset),
         "Labels": _labels(dataset, training),
-        "Features": _features(dataset, training),
+        "Features": features(dataset, training, model, relied),
         "What it relies on": relied_on(relied, dataset.units, ranking=bool(training.ranking)),
         "Leaks": _leaks(training),
-        "Backtest": _backtest(training, looked),
+        "Backtest": _backtest(dataset, training, looked),
         "Calibration": _calibration(training),
-        "Limits of validity": limits(dataset),
+        "Limits of validity": limits(dataset, training),
         "Known failure modes": failure_modes(dataset, training),
         "Versions": versions(),
-        "How to make it again": reproduction(dataset),
+        "How to make it again": reproduction(dataset, model),
     }
     head = (
-        f"# Model card: {escaped(line.title)}\n\n"
+        f"# Model card: {escaped(line.title)}, v{model.version}\n\n"
         f"Written by the training itself; `qma card {line.name}` prints that of the model in use. "
         "Times are UTC, intervals 95 %."
     )
     return "\n\n".join([head, *(f"## {name}\n\n{text}" for name, text in sections.items())]) + "\n"
 
 
-def _model(dataset: Dataset, training: Training) -> str:
+def _model(dataset: Dataset, training: Training, model: Model) -> str:
     line, winner = dataset.line, training.winner
     is_recipe = winner == line.learning.recipe
     kind = "recipe" if is_recipe else "simple rule of the ladder: no recipe was shown to be better"
@@ -83,6 +91,8 @@ def _model(dataset: Dataset, training: Training) -> str:
     return _facts(
         {
             "line": f"{line.name}, {line.plant}",
+            "version": f"v{model.version}",
+            "MLflow run": model.run_id or "none",
             "model": f"{winner} ({kind})",
             "parameters": (parameters or "the recipe's own") if is_recipe else "none",
             "seed": line.learning.seed,
@@ -129,7 +139,7 @@ def _labels(dataset: Dataset, training: Training) -> str:
             "defects": int(known.sum()),
             "share of defects among the inspected": _number(known.mean(), "no label is known"),
             "share of defects among all": _interval(*quality.rate, "no label is known"),
-            "weights": "all alike" if quality.weight is None else "by the recorded probability of inspection",
+            "weights": _weights(training),
         }
     )
     counts: dict[str, int] = dataset.identity["states"]  # type: ignore[assignment]  # what make_dataset put there
@@ -147,47 +157,16 @@ def _labels(dataset: Dataset, training: Training) -> str:
     return "\n\n".join(part for part in (facts, states, delays, notices) if part)
 
 
-def _features(dataset: Dataset, training: Training) -> str:
-    every = feature_list(dataset)
-    used = every[every["feature"].isin(training.models[training.winner].features)]
-    by_place = used.groupby(["family", "place"])
-    groups = [
-        [
-            escaped(family or "not said"),
-            escaped(place),
-            str(len(rows)),
-            escaped(", ".join(_units(rows))) or "none known",
-        ]
-        for (family, place), rows in by_place
-    ]
-    some = by_place.head(OF_A_PLACE).head(LONGEST).to_dict("records")
-    rows = [[escaped(row["feature"]), escaped(row["unit"]), f"{row['known']:.4f}", _observed(row)] for row in some]
-    return "\n\n".join(
-        [
-            f"{len(used)} features of {len(every)} are used. Ranges are what was observed, not limits of the process.",
-            _shortened(["family", "station or material", "features", "units of measure"], groups),
-            table(["feature", "unit", "share of units that have it", "observed"], rows)
-            + _more(len(used) - len(rows), "; all are in `features.csv` of the MLflow run"),
-        ]
-    )
-
-
-def _units(features: pd.DataFrame) -> list[str]:
-    return sorted(set(features["unit"]) - {""})
-
-
-def _observed(feature: Mapping[Any, Any]) -> str:
-    if pd.notna(feature["values"]):
-        return f"{feature['values']} different texts"
-    if math.isnan(feature["lowest"]):
-        return "not defined: no finite value"
-    return f"{feature['lowest']:.6g} to {feature['highest']:.6g}"
+def _weights(training: Training) -> str:
+    if training.weight_of(training.winner) is not None:
+        return "by the recorded probability of inspection"
+    return "all alike" if training.labels.weight is None else f"all alike: {training.winner} takes none"
 
 
 def _leaks(training: Training) -> str:
     if training.leaks.empty:
         return "No feature looked like a leak. Leaks that single features hardly show are not found."
-    return _shortened(
+    return shortened(
         ["feature", "looks like", "evidence", "what was done"],
         [
             [*(escaped(row[name]) for name in ("feature", "kind", "evidence")), "kept" if row["kept"] else "left out"]
@@ -197,7 +176,7 @@ def _leaks(training: Training) -> str:
     )
 
 
-def _backtest(training: Training, looked: Sequence[int]) -> str:
+def _backtest(dataset: Dataset, training: Training, looked: Sequence[int]) -> str:
     found = training.backtest
     blocks = found.table.drop_duplicates("block")
     columns = ("train_units", "train_defects", "units", "defects")
@@ -210,6 +189,8 @@ def _backtest(training: Training, looked: Sequence[int]) -> str:
     )
     said = (training.verdict, training.shuffled, training.practice)
     sentences = [*(one.sentence for one in said), looks.in_words(looked)]
+    if dataset.groups is not None and (apart := kept_apart.in_words(dataset, found)):
+        sentences.append(apart)
     parts = [
         "Every contestant learnt what was known before a block, and was judged on the block, "
         f"at {found.capacity} checks a night.",
@@ -231,7 +212,7 @@ def _undefined(values: pd.DataFrame) -> str:
     """Where a figure is not defined, and why."""
     blocks = values.dropna(subset="reason").groupby("reason", sort=False)["block"].unique()
     told = [f"* not defined in block {', '.join(map(str, here))}: {escaped(why)}" for why, here in blocks.items()]
-    return "\n".join(told[:LONGEST]) + _more(len(told) - LONGEST, " are in `backtest.csv` of the MLflow run")
+    return "\n".join(told[:LONGEST]) + more(len(told) - LONGEST, " are in `backtest.csv` of the MLflow run")
 
 
 def _means(values: pd.DataFrame, blocks: int) -> str:
@@ -320,11 +301,3 @@ def _interval(value: float, low: float, high: float, reason: str) -> str:
 
 def _facts(facts: Mapping[str, object]) -> str:
     return table(["what", "value"], ([name, escaped(str(value))] for name, value in facts.items()))
-
-
-def _shortened(head: Sequence[str], rows: Sequence[Sequence[str]], where: str = "") -> str:
-    return table(head, rows[:LONGEST]) + _more(len(rows) - LONGEST, where)
-
-
-def _more(rows: int, where: str) -> str:
-    return f"\n\n{rows} more{where}." if rows > 0 else ""

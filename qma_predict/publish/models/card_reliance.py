@@ -37,7 +37,8 @@ def relied_on(found: Reliance, units: dict[str, str], *, ranking: bool) -> str:
     parts = [
         "What moves together is one group, named after one of its features. How much worse units of a block are "
         "ranked when the values of a group are dealt out anew among them, by the recipe fitted on a sample of what was "
-        "known before the block:",
+        "known before the block, against what became of them. The features, their groups and what members of the "
+        "recipe weigh are those of the model itself:",
         table(head, rows),
         _stability(found),
     ]
@@ -45,7 +46,7 @@ def relied_on(found: Reliance, units: dict[str, str], *, ranking: bool) -> str:
         what = "score" if ranking else "risk"
         parts += [
             f"Mean {what} of units of the newest block if a feature had another value and all others stayed as they "
-            "are, within the range of most units. It says what the model does, not what a machine would do:",
+            "are, at values that were observed. It says what the model does, not what a machine would do:",
             "\n".join(f"* {escaped(_curve(name, curve, units))}" for name, curve in found.curves.items()),
         ]
     return "\n\n".join(parts)

@@ -1,7 +1,7 @@
 """The models of a line as a night finds them: in the home, a folder a version, nothing of it read before its hash fits.
 
 `<home>/models/<line>/v<number>/` has `model.json`, which says what is known of the model and names the hash of every
-other file: the model, the best simple rule of its training, its reference and its card.
+other file: the model, the best simple rule of its training, its reference, and for people its card and its features.
 """
 
 import json
@@ -27,12 +27,16 @@ from qma_predict.publish.lists.manifest import as_json, sha256
 from qma_predict.publish.models import kept_references, trusted
 from qma_predict.publish.models.model import Model
 
-FACTS, MODEL, BASELINE, CARD = "model.json", "model.skops", "baseline.skops", "card.md"
+FACTS, MODEL, BASELINE = "model.json", "model.skops", "baseline.skops"
+CARD, FEATURES = "card.md", "features.csv"
 FORMAT = 1
 """Version of `model.json`."""
 
 STEPS = ("written", "kept", "flushed")
 """The moments of keeping a model at which ``step`` is called, in order."""
+
+Words = Callable[[Model], Mapping[str, str]]
+"""Files for people by name, of a model whose version is known."""
 
 Predict = Callable[[pd.DataFrame], np.ndarray]
 """P(defect), shape (n_units,), for a feature table; features that it lacks are missing values."""
@@ -44,7 +48,7 @@ def keep(
     fitted: RiskModel,
     baseline: RiskModel,
     reference: Reference,
-    card: str,
+    words: Words = lambda model: {},
     *,
     trust: Collection[str] = (),
     step: Step = lambda name: None,
@@ -62,8 +66,8 @@ def keep(
     baseline : RiskModel
         The best simple rule of its training.
     reference : Reference
-    card : str
-        Markdown.
+    words : callable
+        Gives what is kept with it for people, such as `CARD`: by then its version is known, and no other will have it.
     trust : collection of str
         Classes other than ours that it may hold: `learning.trust` of its line.
     step : callable
@@ -80,7 +84,7 @@ def keep(
         If anything in it consists of types that are not trusted, or the home cannot be written.
     """
     fits = {MODEL: fitted, BASELINE: baseline}
-    files = {name: trusted.dumped(one, trust)[0] for name, one in fits.items()} | {CARD: card.encode()}
+    files = {name: trusted.dumped(one, trust)[0] for name, one in fits.items()}
     files |= kept_references.as_files(reference, trust)
     folder = home.models(model.line)
     try:
@@ -89,6 +93,7 @@ def keep(
             remove_debris(folder)
             number = max([int(model.version), *(1 + int(one) for one in versions(home, model.line))])
             model = replace(model, version=str(number))
+            files |= {name: text.encode() for name, text in words(model).items()}
             facts = _as_facts(model, files)
             draft = staging(folder, f"v{number}")
             draft.mkdir()

@@ -51,9 +51,9 @@ def contributors(
     -------
     DataFrame
         ``unit_id``, ``group``, ``feature`` of the group in which the unit is farthest from good units,
-        ``contribution`` [log-odds], ``clear`` (at least `SMALLEST`, and twice its sampling error) and ``stability``,
-        the share of the refits in which the group alone raises the risk, too, by half of `SMALLEST` at least; missing
-        where not clear. By unit, the largest contribution first.
+        ``contribution`` [log-odds], ``clear`` (at least `SMALLEST`, and twice its sampling error, of a unit whose
+        contributions add up to its score) and ``stability``, the share of the refits in which the group alone raises
+        the risk, too, by half of `SMALLEST` at least; missing where not clear. By unit, the largest contribution first.
     """
     found = []
     for name in sorted(product.unique()):
@@ -64,16 +64,18 @@ def contributors(
         groups = reference.groups[units.columns]
         among = {unit_id: set(groups[row.to_numpy() > 0]) for unit_id, row in distance.iterrows()}
         options = {"most": _TOLD_APART, "samples": _WALKS, "random_state": seed}
-        steps = explain(predict, units, good.siblings, groups, among=among, **options).contributions
+        told = explain(predict, units, good.siblings, groups, among=among, **options)
+        steps = told.contributions.assign(sure=told.contributions["unit_id"].map(told.totals["adds_up"]))
         steps = steps[(steps["group"] != REST) & (steps["contribution"] > 0)]
         feature = [_told_of(distance.loc[row.unit_id], groups, row.group, names) for row in steps.itertuples()]
         found.append(steps.assign(feature=pd.Series(feature, steps.index, dtype="str")))
     if not found:
         return pd.DataFrame(columns=["unit_id", "group", "feature", "contribution", "clear", "stability"])
     steps = pd.concat(found, ignore_index=True)
-    steps["clear"] = (steps["contribution"] >= SMALLEST) & (steps["contribution"] > _CLEAR * steps["error"])
+    large = (steps["contribution"] >= SMALLEST) & (steps["contribution"] > _CLEAR * steps["error"])
+    steps["clear"] = large & steps["sure"]
     steps["stability"] = _stability(reference, X, product, steps[steps["clear"]], seed)
-    return steps.drop(columns="error")
+    return steps.drop(columns=["error", "sure"])
 
 
 def _told_of(distance: pd.Series, groups: pd.Series, group: str, names: Mapping[str, Name]) -> str:
