@@ -107,8 +107,9 @@ def of_model(model: "Model") -> str:
 
 def of_search(found: "Search") -> str:
     """The best trials, what to make of them, and what to write into the line's file."""
-    complete = found.trials[found.trials["state"] != "pruned"].sort_values("log_loss")
-    lines = [f"{len(found.trials) - 1} trials, {len(found.trials) - len(complete)} of them pruned; the best:"]
+    complete, tried = found.trials[found.trials["state"] != "pruned"].sort_values("log_loss"), len(found.trials) - 1
+    pruned = f"{tried} trials, {len(found.trials) - len(complete)} of them pruned; the best:"
+    lines = [pruned if tried else "No candidate was tried. What the line has:"]
     for trial in complete.head(5).to_dict("records"):
         named = ", ".join(f"{name} = {trial[name]:g}" for name in found.best)
         lines.append(f"  log loss {trial['log_loss']:.4f}{' (in use)' if trial['trial'] == 0 else ''}: {named}")

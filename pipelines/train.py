@@ -23,7 +23,7 @@ from qma_predict.learn.promotion import Decision, judge_challenger, judge_refres
 from qma_predict.learn.rehearsal import faults, overdue, rehearse, side_by_side
 from qma_predict.learn.training import Training, train
 from qma_predict.line import Line, load_line
-from qma_predict.publish.models import champion_log, champion_quotes, kept_models, registry, trusted
+from qma_predict.publish.models import champion_log, champion_quotes, kept_looks, kept_models, registry, trusted
 from qma_predict.publish.models.champion_entries import Entry, Event, Role
 from qma_predict.publish.models.model import Model, line_of, made_by, same_recipe
 
@@ -95,8 +95,7 @@ def decide(
         Keeps the winner of a training.
     """
     line = dataset.line
-    trusted.check_recipe(dataset)
-    trained, used = _Trained(dataset, train(dataset)), _in_use(home, line)
+    trained, used = _backtested(home, dataset), _in_use(home, line)
     finding, deciding = trained.training.verdict, _Deciding(home, line, used, now, keep)
     if used.model is None:
         why = f"the champion v{used.version} cannot be read" if used.version else "there was no champion"
@@ -108,7 +107,7 @@ def decide(
         return deciding.take(trained.of(finding.baseline), "simple rule", Decision(True, finding.sentence))
     challenger = trained.of(line.learning.recipe)
     try:
-        beside = trained if same_recipe(used.model, line) else _by_recipe_of(used.model, trained)
+        beside = trained if same_recipe(used.model, line) else _by_recipe_of(home, used.model, dataset)
     except (LineError, NotEnoughData) as error:
         why = f"the champion's recipe cannot be fitted any more, so that a person has to decide: {error}"
         return deciding.take(challenger, "challenger", Decision(True, why), approval=True)
@@ -120,11 +119,18 @@ def decide(
     return deciding.refresh(beside, used.model)
 
 
-def _by_recipe_of(model: Model, trained: _Trained) -> _Trained:
+def _by_recipe_of(home: Home, model: Model, dataset: Dataset) -> _Trained:
     """The champion's recipe on the same history, judged on the same blocks."""
-    dataset = make_dataset(trained.dataset.history, line_of(trained.dataset.line, model))
+    return _backtested(home, make_dataset(dataset.history, line_of(dataset.line, model)))
+
+
+def _backtested(home: Home, dataset: Dataset) -> _Trained:
+    """Train, and note at which blocks that looked, whatever becomes of the model."""
     trusted.check_recipe(dataset)
-    return _Trained(dataset, train(dataset))
+    kept_looks.read(home, dataset.line.name)  # what cannot be noted is told before hours are spent
+    trained = _Trained(dataset, train(dataset))
+    kept_looks.note(home, dataset, trained.training)
+    return trained
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def groups(history: History, points: pd.DataFrame, line: Line) -> pd.Series | No
     if first.empty and len(points):
         raise LineError(
             f"{line.file}: learning.group: {name!r} is known of none of {len(points)} units by its cutoff. Expected "
-            f"what units of this history share: {', '.join(map(repr, _names(history))) or 'it has no orders and lots'}."
+            f"what units of this history share: {', '.join(map(repr, names(history))) or 'it has no orders and lots'}."
         )
     index = pd.Index(points["unit_id"].astype("str"), name="unit_id")
     return first.set_index("unit_id")["group"].astype("str").reindex(index).rename("group")
@@ -68,8 +68,8 @@ def _materials(history: History) -> ir.Table:
     return history.all_versions("materials").mutate(name=_.material.fill_null("material") + LOT)
 
 
-def _names(history: History) -> list[str]:
-    """Names of what units share."""
+def names(history: History) -> list[str]:
+    """What `learning.group` may name in a history, by what units share in it."""
     lots = _materials(history).select("name").distinct()
     orders = history.all_versions("units").filter(_.order_no.notnull()).limit(1).to_pandas()
     return [*([ORDER] if len(orders) else []), *sorted(lots.to_pandas()["name"])]

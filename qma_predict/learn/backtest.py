@@ -33,10 +33,11 @@ class Backtest:
     table : pandas.DataFrame
         A row per block, contestant and metric: ``block`` (1 is the oldest), ``origin`` and ``end`` (of the
         block, UTC), ``train_units``, ``train_defects``, ``train_rate`` (their share of defects, by weight if there
-        are weights), ``units`` and ``defects`` (the block's candidates with a known outcome), ``contestant``,
-        ``metric`` (one of `block_metrics.METRICS`), ``value`` (NaN where it is not defined), ``low`` and ``high``
-        (95 % interval of ``observed_over_expected``; missing for the other metrics, of which the differences count:
-        `qma_predict.learn.verdict`) and ``reason`` (why the value is missing, else missing).
+        are weights), ``units`` and ``defects`` (the block's candidates with a known outcome), ``apart_units`` and
+        ``apart_defects`` (what could have been learnt from, were others of its group not in the block),
+        ``contestant``, ``metric`` (one of `block_metrics.METRICS`), ``value`` (NaN where it is not defined), ``low``
+        and ``high`` (95 % interval of ``observed_over_expected``; missing for the other metrics, of which the
+        differences count: `qma_predict.learn.verdict`) and ``reason`` (why the value is missing, else missing).
     predictions : pandas.DataFrame
         A row per block, contestant and candidate of the block: ``block``, ``contestant``, ``unit_id``,
         ``night``, ``score`` and ``outcome`` (1 defect, 0 good, NaN not known). Sorted by block,
@@ -136,9 +137,10 @@ def backtest(
     placed = units["cutoff"], units["outcome"]
     folds: list[_Fold] = []
     for origin, (train, test) in zip(splitter.origins(*placed), splitter.split(X, *placed[::-1]), strict=True):
-        train = apart(train, test, together)
-        labels = labels_at(origin).reindex(units.index[train]).astype(float).to_numpy()
-        train, labels = train[~np.isnan(labels)], labels[~np.isnan(labels)]
+        known = labels_at(origin).reindex(units.index[train]).astype(float).to_numpy()
+        train, known = train[~np.isnan(known)], known[~np.isnan(known)]
+        kept = np.isin(train, apart(train, test, together))
+        train, labels = train[kept], known[kept]
         shared = None if together is None else together[train]
         learnt = None if weight is None else weight.loc[units.index[train]].to_numpy()
         judged = units.iloc[test][units["night"].iloc[test].notna().to_numpy()]
@@ -151,6 +153,8 @@ def backtest(
             "train_rate": float(np.average(labels, weights=learnt)) if len(labels) else np.nan,
             "units": int(judged["outcome"].count()),
             "defects": int(judged["outcome"].sum()),
+            "apart_units": int((~kept).sum()),
+            "apart_defects": int(known[~kept].sum()),
         }
         folds.append(_Fold(facts, train, labels, learnt, shared, judged))
     with_these = partial(measure, capacity=capacity, costs=costs)
@@ -204,6 +208,8 @@ def judge(
         "train_rate": prevalence,
         "units": int(judged["outcome"].count()),
         "defects": int(judged["outcome"].sum()),
+        "apart_units": 0,
+        "apart_defects": 0,
     }
     rows, predictions = [], []
     for name, series in scores.items():
@@ -282,7 +288,9 @@ def _scores(
 ) -> tuple[np.ndarray | None, str | None]:
     labels, defects = fold.labels, int(fold.labels.sum())
     if defects in (0, len(labels)):
-        return None, f"{defects} defects and {len(labels) - defects} good units to learn from"
+        apart_too = fold.facts["apart_units"]
+        of_groups = f"; {apart_too} others are of groups that go on in the block" if apart_too else ""
+        return None, f"{defects} defects and {len(labels) - defects} good units to learn from{of_groups}"
     if judged_X.empty:
         return None, "no candidates in the block"
     try:

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
+from qma_predict.learn.runs import spread_of_ratio
 from qma_predict.learn.verdict import MIN_DEFECTS, MIN_NIGHTS
-
-_REPLICATES = 2000
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,8 @@ class BestOf:
     difference : float
         Mean loss in use minus that of the best; higher is better.
     low, high : float
-        95 % interval of it, `low` with regard to the choice among all; NaN if there is not enough data.
+        95 % interval of it, `low` with regard to the choice among all that were tried; NaN if there is not enough
+        data.
     """
 
     best: int
@@ -47,21 +46,14 @@ class BestOf:
 
 
 def best_of(
-    in_use: np.ndarray,
-    candidates: Sequence[np.ndarray],
-    night: np.ndarray,
-    fold: np.ndarray,
-    *,
-    defects: int,
-    random_state: int = 0,
+    in_use: np.ndarray, candidates: Sequence[np.ndarray], night: np.ndarray, *, defects: int, tried: int = 0
 ) -> BestOf:
     """Compare the candidate of the lowest mean loss with the one in use, on the same units.
 
-    Within each fold whole nights are drawn again, with replacement, the same for all. Of many candidates that are
-    no better one looks better, the more so the more there are: `low` is the difference minus the 97.5 percentile of
-    the *largest* deviation, over all candidates, of a redrawn difference from the measured one (White's reality
-    check). `high` is that of the best alone. Fewer than `MIN_NIGHTS` nights or `MIN_DEFECTS` defects give no
-    interval.
+    Of many candidates that are no better one looks better, the more so the more there are. So 2.5 % of chance are
+    shared out among all that were tried: `low` is that of the best with a part of it, which holds however alike they
+    are, and asks for too much where they are. `high` is that of the best alone. Both are told by runs of successive
+    nights (`qma_predict.learn.runs`). Fewer than `MIN_NIGHTS` nights or `MIN_DEFECTS` defects give no interval.
 
     Parameters
     ----------
@@ -70,37 +62,22 @@ def best_of(
     candidates : sequence of ndarray of float, shape (n_units,)
         At least one.
     night : ndarray, shape (n_units,)
-    fold : ndarray of int, shape (n_units,)
     defects : int
         Among the units.
-    random_state : int, default 0
-        Seed of the draws.
-
-    References
-    ----------
-    White, H. (2000). A reality check for data snooping. Econometrica 68(5), 1097-1126.
+    tried : int, default 0
+        How many there were to choose from, if more than `candidates`: those that were given up count, too.
 
     Examples
     --------
-    >>> night, fold = np.repeat(np.arange(20), 5), np.repeat([0, 1], 50)
-    >>> found = best_of(np.full(100, 0.3), [np.full(100, 0.4), np.full(100, 0.2)], night, fold, defects=20)
+    >>> night = np.repeat(np.arange(20), 5)
+    >>> found = best_of(np.full(100, 0.3), [np.full(100, 0.4), np.full(100, 0.2)], night, defects=20)
     >>> found.best, round(found.difference, 3), found.better  # lower by as much in every night
     (1, 0.1, True)
     """
-    gains = pd.DataFrame({place: in_use - losses for place, losses in enumerate(candidates)})
-    measured = gains.mean().to_numpy()
-    best = int(measured.argmax())
-    gains["units"] = 1.0
-    nights = gains.groupby([fold, night]).sum()
-    difference = float(measured[best])
-    if len(nights) < MIN_NIGHTS or defects < MIN_DEFECTS:
-        return BestOf(best, difference, np.nan, np.nan)
-    rng = np.random.default_rng(random_state)
-    sums = np.zeros((_REPLICATES, nights.shape[1]))
-    for _, of_fold in nights.groupby(level=0):
-        draws = rng.multinomial(len(of_fold), np.full(len(of_fold), 1 / len(of_fold)), size=_REPLICATES)
-        sums += draws @ of_fold.to_numpy()
-    off = sums[:, :-1] / sums[:, -1:] - measured
-    low = difference - float(np.quantile(off.max(axis=1), 0.975))
-    high = difference - float(np.quantile(off[:, best], 0.025))
-    return BestOf(best, difference, low, high)
+    gains = [in_use - losses for losses in candidates]
+    best = int(np.argmax([gain.mean() for gain in gains]))
+    spread = spread_of_ratio(gains[best], np.ones(len(night)), night)
+    if len(np.unique(night)) < MIN_NIGHTS or defects < MIN_DEFECTS:
+        return BestOf(best, spread.value, np.nan, np.nan)
+    chance = 0.025 / max(tried, len(candidates))
+    return BestOf(best, spread.value, spread.low(1 - chance), spread.high(0.975))

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qma_predict.learn import metrics
+from qma_predict.learn import at_capacity, metrics
 from qma_predict.learn.costs import expected_cost
 from qma_predict.learn.reliability import log_loss, observed_over_expected_interval
 from qma_predict.line import Costs
@@ -101,9 +101,9 @@ def value_of(
         case "roc_auc":
             return metrics.roc_auc(y, score, **each)
         case "precision_at_capacity":
-            return metrics.precision_at_capacity(y, score, **lists)
+            return at_capacity.precision_at_capacity(y, score, **lists)
         case "recall_at_capacity":
-            return metrics.recall_at_capacity(y, score, **lists)
+            return at_capacity.recall_at_capacity(y, score, **lists)
         case "brier_skill":
             return metrics.brier_skill(y, score, prevalence=prevalence, **each)
         case "log_loss":

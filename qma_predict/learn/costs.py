@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from qma_predict.learn.metrics import tally_nights
+from qma_predict.learn.at_capacity import tally_nights
 from qma_predict.line import Costs
 
 
@@ -27,7 +27,7 @@ def expected_cost(
     Parameters
     ----------
     y_true, score, capacity, nights, sample_weight
-        See `qma_predict.learn.metrics.tally_nights`.
+        See `qma_predict.learn.at_capacity.tally_nights`.
     costs : Costs
         Of the line, all in one currency.
 

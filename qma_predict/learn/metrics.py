@@ -4,162 +4,13 @@ Every function takes ``y_true`` (1 defect, 0 good, NaN not known) and ``score`` 
 defect) of the same length, row by row, in any row order. A measure that is not defined is NaN, never 0.
 
 Every function also takes ``sample_weight``, of the same length and above 0: how many units each stands for, up to a
-factor (`qma_predict.learn.weights`). Rates are then over all units instead of the inspected ones. Places on a list are
-units, whatever they weigh.
+factor (`qma_predict.learn.weights`). Rates are then over all units instead of the inspected ones.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy.special import digamma
 from sklearn.metrics import roc_auc_score
-
-
-class Tally(NamedTuple):
-    """What the lists are expected to hold: defects, and units whose label is known; and all known defects."""
-
-    found: np.ndarray
-    known: np.ndarray
-    defects: np.ndarray
-
-
-def tally_nights(
-    y_true: npt.ArrayLike,
-    score: npt.ArrayLike,
-    *,
-    capacity: int | np.ndarray,
-    nights: npt.ArrayLike | None = None,
-    sample_weight: npt.ArrayLike | None = None,
-) -> Tally:
-    """Return what each night's list of the `capacity` highest scores is expected to hold.
-
-    A night with fewer candidates than `capacity` lists them all. Where the last places of a list are
-    shared by `m` units with equal scores, each has the chance (places left) / `m` to be on it. Units
-    without a label take places like all others.
-
-    Parameters
-    ----------
-    y_true, score : array-like of shape (n_units,)
-        See the module.
-    capacity : int, or ndarray of int of shape (n_nights,)
-        Units that can be checked a night, or on each in ascending order, 0 or more.
-    nights : array-like of shape (n_units,), optional
-        The business date whose list the unit competes for; by default all units compete for one list.
-    sample_weight : array-like of shape (n_units,), optional
-        See the module; what is counted is then the sum of weights.
-
-    Returns
-    -------
-    Tally of numpy.ndarray of float, shape (n_nights,)
-        Nights in ascending order.
-
-    Raises
-    ------
-    ValueError
-        Lengths differ, a label is not 0, 1 or NaN, a score or a night is missing, `capacity` is negative.
-    """
-    labels, scores = _checked(y_true, score)
-    night = _night_numbers(nights, len(labels))
-    if np.min(capacity, initial=0) < 0:
-        raise ValueError(f"capacity is {capacity}; expected 0 or more units a night")
-    rows = pd.DataFrame({"night": night, "rank": -scores, "units": 1.0})
-    weights = _weights(sample_weight, len(labels))
-    rows["known"] = ~np.isnan(labels) * weights
-    rows["defects"] = np.nan_to_num(labels) * weights
-    ties = rows.groupby(["night", "rank"]).sum()  # sorted: per night from the highest score down
-    per_night = ties["units"].groupby(level="night")
-    places = np.broadcast_to(capacity, int(night.max(initial=-1)) + 1)[ties.index.get_level_values("night")]
-    places_left = places - (per_night.cumsum() - ties["units"])
-    chance = (places_left / ties["units"]).clip(0.0, 1.0)
-    expected = pd.DataFrame({"found": chance * ties["defects"], "known": chance * ties["known"]})
-    expected["defects"] = ties["defects"]
-    totals = expected.groupby(level="night").sum()
-    return Tally(*(totals[column].to_numpy() for column in Tally._fields))
-
-
-def precision_at_capacity(
-    y_true: npt.ArrayLike,
-    score: npt.ArrayLike,
-    *,
-    capacity: int | np.ndarray,
-    nights: npt.ArrayLike | None = None,
-    sample_weight: npt.ArrayLike | None = None,
-) -> float:
-    """Return the share of defects among the listed units, pooled over nights.
-
-        precision = sum over nights of F / sum over nights of K
-
-    with F the defects and K the units with a known label that a night's list is expected to hold when
-    ties are broken at random (`tally_nights`). Units without a label count neither in F nor in K, though
-    they take places. If all labels are known this is the expected precision; otherwise, where a tie at the
-    end of a list mixes known and unknown labels, it is the ratio of two expected values.
-
-    Parameters
-    ----------
-    y_true, score, capacity, nights, sample_weight
-        See `tally_nights`.
-
-    Returns
-    -------
-    float
-        In [0, 1]; NaN if no listed unit has a known label.
-
-    Raises
-    ------
-    ValueError
-        As `tally_nights`.
-
-    Examples
-    --------
-    >>> # two nights, one place each; on the second night a defect and a good unit tie for it
-    >>> precision_at_capacity([1, 0, 1, 0], [0.9, 0.2, 0.5, 0.5], capacity=1, nights=[1, 1, 2, 2])
-    0.75
-    """
-    tally = tally_nights(y_true, score, capacity=capacity, nights=nights, sample_weight=sample_weight)
-    return _ratio(tally.found.sum(), tally.known.sum())
-
-
-def recall_at_capacity(
-    y_true: npt.ArrayLike,
-    score: npt.ArrayLike,
-    *,
-    capacity: int | np.ndarray,
-    nights: npt.ArrayLike | None = None,
-    sample_weight: npt.ArrayLike | None = None,
-) -> float:
-    """Return the share of all known defects that the lists hold, pooled over nights.
-
-        recall = sum over nights of F / sum over nights of D
-
-    with F the defects that a night's list is expected to hold when ties are broken at random
-    (`tally_nights`) and D the known defects among the night's candidates.
-
-    Parameters
-    ----------
-    y_true, score, capacity, nights, sample_weight
-        See `tally_nights`.
-
-    Returns
-    -------
-    float
-        In [0, 1]; NaN if there are no known defects.
-
-    Raises
-    ------
-    ValueError
-        As `tally_nights`.
-
-    Examples
-    --------
-    >>> recall_at_capacity([1, 1, 0, 1], [0.9, 0.8, 0.7, 0.1], capacity=2)
-    0.6666666666666666
-    >>> recall_at_capacity([0, 0], [0.9, 0.8], capacity=1)
-    nan
-    """
-    tally = tally_nights(y_true, score, capacity=capacity, nights=nights, sample_weight=sample_weight)
-    return _ratio(tally.found.sum(), tally.defects.sum())
 
 
 def average_precision(
@@ -240,7 +91,7 @@ def expected_average_precision(
     step = defect * (r - 1.0) / np.maximum(m - 1.0, 1.0)
     harmonic = digamma(above + m + 1.0) - digamma(above + 1.0)
     gain = step * m + (defects_above + defect - step * (above + 1.0)) * harmonic
-    return _ratio(np.sum(defect * r / (unit * m) * gain), of_defects[holds].sum())
+    return ratio(np.sum(defect * r / (unit * m) * gain), of_defects[holds].sum())
 
 
 def roc_auc(y_true: npt.ArrayLike, score: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None) -> float:
@@ -314,7 +165,7 @@ def brier_skill(
         raise ValueError(f"prevalence is {prevalence}; expected within [0, 1]")
     weights = known_weights(sample_weight, y_true)
     reference = np.sum(weights * (prevalence - labels) ** 2)
-    return 1.0 - _ratio(np.sum(weights * (scores - labels) ** 2), reference)
+    return 1.0 - ratio(np.sum(weights * (scores - labels) ** 2), reference)
 
 
 def observed_over_expected(
@@ -348,10 +199,11 @@ def observed_over_expected(
     """
     labels, scores = known_probabilities(y_true, score)
     weights = known_weights(sample_weight, y_true)
-    return _ratio(np.sum(weights * labels), np.sum(weights * scores))
+    return ratio(np.sum(weights * labels), np.sum(weights * scores))
 
 
-def _checked(y_true: npt.ArrayLike, score: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def checked(y_true: npt.ArrayLike, score: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and scores, checked to be of one length, 0, 1 or NaN, and not missing."""
     labels, scores = np.asarray(y_true, dtype=float), np.asarray(score, dtype=float)
     if labels.ndim != 1 or labels.shape != scores.shape:
         raise ValueError(f"y_true has shape {labels.shape}, score {scores.shape}; expected one equal length")
@@ -363,7 +215,7 @@ def _checked(y_true: npt.ArrayLike, score: npt.ArrayLike) -> tuple[np.ndarray, n
 
 
 def _known(y_true: npt.ArrayLike, score: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    labels, scores = _checked(y_true, score)
+    labels, scores = checked(y_true, score)
     known = ~np.isnan(labels)
     return labels[known], scores[known]
 
@@ -376,7 +228,8 @@ def known_probabilities(y_true: npt.ArrayLike, score: npt.ArrayLike) -> tuple[np
     return labels, scores
 
 
-def _weights(sample_weight: npt.ArrayLike | None, n_units: int) -> np.ndarray:
+def units_each(sample_weight: npt.ArrayLike | None, n_units: int) -> np.ndarray:
+    """How many units each stands for, checked to be above 0; 1 each by default."""
     weights = np.ones(n_units) if sample_weight is None else np.asarray(sample_weight, dtype=float)
     if weights.shape != (n_units,) or not (weights > 0).all():
         raise ValueError(f"sample_weight has shape {weights.shape}; expected ({n_units},), all above 0")
@@ -386,20 +239,9 @@ def _weights(sample_weight: npt.ArrayLike | None, n_units: int) -> np.ndarray:
 def known_weights(sample_weight: npt.ArrayLike | None, y_true: npt.ArrayLike) -> np.ndarray:
     """Weights of the units with a known label, checked to be above 0; 1 each by default."""
     known = ~np.isnan(np.asarray(y_true, dtype=float))
-    return _weights(sample_weight, len(known))[known]
+    return units_each(sample_weight, len(known))[known]
 
 
-def _night_numbers(nights: npt.ArrayLike | None, n_units: int) -> np.ndarray:
-    if nights is None:
-        return np.zeros(n_units, dtype=int)
-    numbers = pd.factorize(pd.Series(nights), sort=True)[0]
-    if len(numbers) != n_units or (numbers < 0).any():
-        raise ValueError(
-            f"nights: found {len(numbers)} nights of {n_units} units, {(numbers < 0).sum()} of them missing; "
-            "expected one business date for each unit"
-        )
-    return numbers
-
-
-def _ratio(numerator: float, denominator: float) -> float:
+def ratio(numerator: float, denominator: float) -> float:
+    """One number by another; NaN by none."""
     return float(numerator / denominator) if denominator > 0 else np.nan

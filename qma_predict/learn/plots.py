@@ -131,7 +131,7 @@ def calibration(result: Backtest, contestant: str, *, line: str) -> "Figure":
 def recall_by_capacity(result: Backtest, *, line: str) -> "Figure":
     """Return the share of the known defects that lists of each length would hold.
 
-    Lists are made each night from the candidates of that night, as in `metrics.recall_at_capacity`, for
+    Lists are made each night from the candidates of that night, as in `at_capacity.recall_at_capacity`, for
     capacities from nothing to five times the line's. The curve of random units is an expected value.
 
     Parameters

@@ -11,12 +11,11 @@ from ibis import _
 from qma_predict.data.contract import TABLES
 from qma_predict.data.lake import newest
 from qma_predict.data.results import at_gate
+from qma_predict.learn.at_capacity import tally_nights
 from qma_predict.learn.backtest import Backtest
 from qma_predict.learn.dataset import Dataset
-from qma_predict.learn.metrics import tally_nights
+from qma_predict.learn.runs import spread_of_ratio
 from qma_predict.learn.verdict import MIN_DEFECTS, MIN_NIGHTS
-
-_REPLICATES = 2000
 
 
 @dataclass(frozen=True)
@@ -62,16 +61,15 @@ def reasons(dataset: Dataset) -> pd.Series:
     return first.set_index("unit_id")["reason"].sort_index().astype("str").replace("", pd.NA)
 
 
-def compare_with_practice(
-    result: Backtest, contestant: str, reason: pd.Series, practice: Sequence[str], *, random_state: int = 0
-) -> Practice:
+def compare_with_practice(result: Backtest, contestant: str, reason: pd.Series, practice: Sequence[str]) -> Practice:
     """Compare a contestant with the plant's practice, on the units that were inspected and at as many checks.
 
     Each night the practice checked some of the night's candidates. The contestant takes as many of the same night's
     candidates by score, ties at random in expected value, and chance takes as many of any. Only what was recorded
     counts: units that nobody inspected have no outcome and are left out, though a list could have named them. Where
     the plant inspects few units but for suspicion, the practice has picked most of what is compared, and the
-    difference says little. The interval is a bootstrap of nights, as in `qma_predict.learn.verdict`.
+    difference says little. The interval is told by runs of successive nights (`qma_predict.learn.runs`), as in
+    `qma_predict.learn.verdict`; nights on which the practice checked nothing tell nothing.
 
     Parameters
     ----------
@@ -81,8 +79,6 @@ def compare_with_practice(
         As `reasons` gives it.
     practice : sequence of str
         The reasons that are the plant's suspicion: `learning.practice` of the line.
-    random_state : int, default 0
-        Seed of the bootstrap.
     """
     rows = result.predictions
     rows = rows[(rows["contestant"] == contestant) & rows["outcome"].notna()]
@@ -90,10 +86,11 @@ def compare_with_practice(
     rows = rows.assign(picked=why.isin(list(practice)).to_numpy())
     if not rows["picked"].any():
         return _nothing(_why_nothing(why, practice))
+    rows = rows[rows.groupby(["block", "night"])["picked"].transform("any")]
     nights = _by_night(rows)
     checks, found = int(nights["checks"].sum()), int(nights["found"].sum())
     by_score, at_random = float(nights["by_score"].sum()), float(nights["at_random"].sum())
-    low, high = _interval(nights, int(rows["outcome"].sum()), random_state)
+    low, high = _interval(nights, int(rows["outcome"].sum()))
     said = "not enough yet to tell" if np.isnan(low) else "not distinguishable"
     said = "better" if low > 0 else "worse" if high < 0 else said
     interval = "" if np.isnan(low) else f", 95 % interval {100 * low:.1f} to {100 * high:.1f}"
@@ -107,12 +104,12 @@ def compare_with_practice(
 
 def _by_night(rows: pd.DataFrame) -> pd.DataFrame:
     nights = []
-    for (block, _night), night in rows.groupby(["block", "night"], sort=True):
+    for (_block, date), night in rows.groupby(["block", "night"], sort=True):
         checks = int(night["picked"].sum())
         tally = tally_nights(night["outcome"], night["score"], capacity=checks)
         nights.append(
             {
-                "block": block,
+                "night": date,
                 "checks": checks,
                 "found": night.loc[night["picked"], "outcome"].sum(),
                 "by_score": tally.found.sum(),
@@ -122,17 +119,12 @@ def _by_night(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(nights)
 
 
-def _interval(nights: pd.DataFrame, defects: int, random_state: int) -> tuple[float, float]:
-    if len(nights) < MIN_NIGHTS or defects < MIN_DEFECTS:
+def _interval(nights: pd.DataFrame, defects: int) -> tuple[float, float]:
+    if nights["night"].nunique() < MIN_NIGHTS or defects < MIN_DEFECTS:
         return float("nan"), float("nan")
-    rng = np.random.default_rng(random_state)
-    more, checks = np.zeros(_REPLICATES), np.zeros(_REPLICATES)
-    for _block, rows in nights.groupby("block"):
-        draws = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=_REPLICATES)
-        more += draws @ (rows["by_score"] - rows["found"]).to_numpy()
-        checks += draws @ rows["checks"].to_numpy()
-    low, high = np.quantile(more[checks > 0] / checks[checks > 0], [0.025, 0.975])
-    return float(low), float(high)
+    more, checks = nights["by_score"] - nights["found"], nights["checks"]
+    spread = spread_of_ratio(more.to_numpy(), checks.to_numpy(), nights["night"])
+    return spread.low(0.975), spread.high(0.975)
 
 
 def _why_nothing(why: pd.Series, practice: Sequence[str]) -> str:

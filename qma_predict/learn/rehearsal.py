@@ -170,7 +170,10 @@ def _as_known_at(
     order = old.sort_values(["cutoff", "unit_id"])["unit_id"]
     y = dataset.labels_at(moment).reindex(dataset.apart(pd.Index(order), judged.index)).dropna().astype(int)
     if y.nunique() < 2:
-        raise NotEnoughData(f"{int(y.sum())} defects among {len(y)} units were known at {moment:%Y-%m-%d %H:%M} UTC")
+        apart = "" if dataset.groups is None else f" that share no {line.learning.group} with those to be judged"
+        raise NotEnoughData(
+            f"{int(y.sum())} defects among {len(y)} units{apart} were known at {moment:%Y-%m-%d %H:%M} UTC"
+        )
     features = dataset.X.columns.drop(left_out)
     weight = inspection_weights(dataset.history.at(moment), dataset.points.reset_index(), line).reindex(y.index)
     weights = weight.to_numpy() if weight.nunique() > 1 else None

@@ -1,4 +1,4 @@
-"""How sure a mean over blocks is, where what happens to a plant lasts for several nights: runs of nights left out."""
+"""How sure a mean or a ratio is, where what happens to a plant lasts for several nights: runs of them left out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,20 +51,25 @@ def leaving_out(night: npt.ArrayLike, length: int) -> list[np.ndarray]:
     >>> [kept.astype(int).tolist() for kept in leaving_out([5, 5, 6, 8, 9, 11], 2)]
     [[1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1], [1, 1, 1, 1, 0, 0]]
     """
+    run = _runs(night, length)
+    return [run >= 0, *(run != one for one in range(run.max() + 1))]
+
+
+def _runs(night: npt.ArrayLike, length: int) -> np.ndarray:
+    """Which run each row is in, counted from 0."""
     place = pd.factorize(np.asarray(night), sort=True)[0]
     nights = int(place.max()) + 1
-    runs = max(1, round(nights / length))
-    return [place >= 0, *(place * runs // nights != run for run in range(runs))]
+    return np.asarray(place * max(1, round(nights / length)) // nights)
 
 
 @dataclass(frozen=True)
 class Spread:
-    """What the mean of a value over blocks varies by, as runs of nights tell it.
+    """What a mean varies by, as runs of nights tell it.
 
     Attributes
     ----------
     value : float
-        The mean over the blocks.
+        The mean.
     each : ndarray of float, shape (n_runs,)
         What each run stands for, so that their mean is `value`.
     share : ndarray of float, shape (n_runs,)
@@ -93,7 +98,8 @@ class Spread:
 
         It is a quantile of the means of all subsets of the runs (Hartigan 1969), which holds as often as it says
         wherever runs are as often above the true mean as below, also where a few of them count for much: a plant has
-        nights in which much can be found, and nights with nothing. Student's t, where runs are too few for that.
+        nights in which much can be found, and nights with nothing. Student's t, where runs are too few for that, or
+        more certainty is asked for than the subsets that are looked at can tell.
         """
         return self._end(confidence, -1)
 
@@ -104,7 +110,7 @@ class Spread:
     def _end(self, confidence: float, side: int) -> float:
         if len(self.each) < 2:
             return np.nan
-        if (1 - confidence) * 2 ** len(self.each) < _ENOUGH:
+        if (1 - confidence) * 2 ** min(len(self.each), _ALL_SUBSETS) < _ENOUGH:
             return self.value + side * float(student.ppf(confidence, self.freedom)) * self.error
         means = self._subset_means()
         place = int((1 - confidence) * (len(means) + 1))
@@ -165,3 +171,28 @@ def spread_of(blocks: Sequence[np.ndarray]) -> Spread:
     each, parts = np.concatenate(stands_for), np.concatenate(share)
     value = float(np.mean([values[0] for values in blocks])) if len(blocks) else np.nan
     return Spread(value, each + (value - each @ parts), parts)
+
+
+def spread_of_ratio(above: np.ndarray, below: np.ndarray, night: npt.ArrayLike) -> Spread:
+    """What the sum of something over nights, divided by that of something else, varies by.
+
+    Each run stands for its own ratio, by its part of what divides.
+
+    Parameters
+    ----------
+    above, below : ndarray of float, shape (n_rows,)
+        What is divided, and by what, which is above 0.
+    night : array-like, shape (n_rows,)
+        Nights that follow each other, also where they are of several blocks.
+
+    Examples
+    --------
+    Four nights are two runs, of 2 in 10 and of 6 in 30:
+
+    >>> spread = spread_of_ratio(np.array([2, 0, 3, 3]), np.array([5, 5, 10, 20]), [1, 2, 3, 4])
+    >>> spread.value, spread.each.tolist(), spread.share.tolist()
+    (0.2, [0.2, 0.2], [0.25, 0.75])
+    """
+    run = _runs(night, run_length(len(np.unique(night))))
+    parts, whole = (np.bincount(run, each) for each in (above, below))
+    return Spread(float(parts.sum() / whole.sum()), parts / whole, whole / whole.sum())

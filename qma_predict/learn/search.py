@@ -107,7 +107,11 @@ def search(dataset: Dataset, *, minutes: float = 10.0, trials: int | None = None
         If the line's recipe or parameters do not exist.
     NotEnoughData
         If the history is too short for the folds, or none of them has defects and good units before it.
+    ValueError
+        If `trials` is less than 1.
     """
+    if trials is not None and trials < 1:
+        raise ValueError(f"trials: found {trials}, expected 1 or more, or none for as many as the minutes allow")
     started, line = time.perf_counter(), dataset.line
     X, folds = rows_and_folds(dataset)
     recipe = recipe_of(line)
@@ -121,7 +125,7 @@ def search(dataset: Dataset, *, minutes: float = 10.0, trials: int | None = None
         _tell(study, done[0], space)
         taken = time.perf_counter() - started
         _log(done[0], 0, folds, taken)
-        should_take = _should_take(done[0].seconds / len(folds), len(folds), effective_n_jobs(n_jobs))
+        should_take = _should_take(done[0].seconds, effective_n_jobs(n_jobs))
         for size in _batches(trials) if trials is not None else _batches_in(60 * minutes - taken, should_take):
             batch = _ask(study, space, size)
             for first, last in rungs(len(folds)):
@@ -133,7 +137,7 @@ def search(dataset: Dataset, *, minutes: float = 10.0, trials: int | None = None
                 _tell(study, trial, space)
                 _log(trial, number, folds, time.perf_counter() - started)
             done += batch
-    return _found(dataset, done, folds)
+    return _found(dataset, done, folds, _too_short(minutes, taken, should_take))
 
 
 def _batches(trials: int) -> Iterator[int]:
@@ -155,9 +159,35 @@ def _batches_in(seconds: float, should_take: Mapping[int, float]) -> Iterator[in
             slower = max(slower, (time.perf_counter() - began) / should_take[size])
 
 
-def _should_take(seconds: float, folds: int, workers: int) -> dict[int, float]:
-    """Time [s] that so many candidates should take, by what a fit and the scores of a fold take."""
-    return {n: seconds * float(np.ceil(n * folds / workers)) for n in range(1, BATCH + 1)}
+def _should_take(fits: Sequence[float], workers: int) -> dict[int, float]:
+    """Time [s] that so many candidates should take at most, by what a fit and the scores of each fold take [s].
+
+    Nobody goes on to the next folds before all are judged on the ones before, however many workers there are.
+    """
+    steps = [fits[first:last] for first, last in rungs(len(fits))]
+    return {n: sum(float(np.ceil(n * len(step) / workers)) * max(step) for step in steps) for n in range(1, BATCH + 1)}
+
+
+def _too_short(minutes: float, taken: float, should_take: Mapping[int, float]) -> str:
+    """Why no candidate could be tried in so many minutes, and how many would do, if so many seconds were taken."""
+    enough = _told(float(np.ceil(1.1 * (taken + should_take[BATCH]) / 60)))
+    return (
+        f"no candidate could be tried in {_told(minutes)}: judging these took {_told(taken / 60)}, and one takes about "
+        f"{_told(should_take[1] / 60)}. Search for {enough} or more (--minutes), enough for {BATCH}; until then, keep "
+        "what the line has"
+    )
+
+
+def _told(minutes: float) -> str:
+    """Minutes in words, rounded up.
+
+    Examples
+    --------
+    >>> _told(0.0), _told(0.003), _told(1), _told(12.34)
+    ('0 minutes', '0.1 minutes', '1 minute', '12.4 minutes')
+    """
+    up = np.ceil(round(10 * minutes, 6)) / 10
+    return f"{up:g} minute{'' if up == 1 else 's'}"
 
 
 def _optuna() -> ModuleType:
@@ -213,21 +243,23 @@ def _log(trial: Trial, number: int, folds: Sequence[Fold], seconds: float) -> No
     )
 
 
-def _found(dataset: Dataset, done: Sequence[Trial], folds: Sequence[Fold]) -> Search:
+def _found(dataset: Dataset, done: Sequence[Trial], folds: Sequence[Fold], too_short: str) -> Search:
+    """What the trials say; `too_short` is said where there is none but what the line has."""
     learning, now = dataset.line.learning, done[0]
     complete = [trial for trial in done[1:] if trial.state == "complete"]
     best, better = min(done, key=lambda trial: trial.log_loss() if trial.state != "pruned" else np.inf), False
     sentence = f"{learning.recipe}: log loss {now.log_loss():.4f} with the parameters that the line has"
-    if best is now:
+    if len(done) == 1:
+        sentence += f"; {too_short}"
+    elif best is now:
         sentence += f"; none of {len(done) - 1} others tried is lower: keep what the line has"
     else:
         compared = best_of(
             np.concatenate(now.losses),
             [np.concatenate(trial.losses) for trial in complete],
             np.concatenate([fold.night for fold in folds]),
-            np.repeat([fold.number for fold in folds], [len(fold.judged) for fold in folds]),
             defects=int(sum(fold.outcome.sum() for fold in folds)),
-            random_state=learning.seed,
+            tried=len(done) - 1,
         )
         better = compared.better
         sentence += f", {best.log_loss():.4f} with the best of {len(done) - 1} others, {compared.in_words()}"
@@ -250,7 +282,7 @@ def _trial_table(done: Sequence[Trial]) -> pd.DataFrame:
             "state": trial.state,
             "folds": len(trial.losses),
             "log_loss": trial.log_loss(),
-            "seconds": round(trial.seconds, 1),
+            "seconds": round(sum(trial.seconds), 1),
         }
         | trial.parameters
         for number, trial in enumerate(done)

@@ -14,6 +14,7 @@ from qma_predict.errors import LineError, NotEnoughData
 from qma_predict.learn.backtest import Backtest, backtest
 from qma_predict.learn.baselines import BASELINES, make_baseline
 from qma_predict.learn.dataset import Dataset
+from qma_predict.learn.kept_apart import check_groups
 from qma_predict.learn.label_quality import LabelQuality, label_quality
 from qma_predict.learn.night_shifts import promise_spread
 from qma_predict.learn.over_all import over_all_units
@@ -124,8 +125,9 @@ def train(dataset: Dataset) -> Training:
     LineError
         If the line names a recipe or a parameter that there is not, or keeps a feature that there is not.
     NotEnoughData
-        If the history is too short for the backtest, or holds no good unit. Where it holds no defect, nothing is learnt
-        but the prevalence, which makes lists that say so.
+        If the history is too short for the backtest, holds no good unit, or the line's group leaves nothing to learn
+        from (`check_groups`). Where it holds no defect, nothing is learnt but the prevalence, which makes lists that
+        say so.
     """
     line, recipe = dataset.line, dataset.line.learning.recipe
     contestants = {recipe: recipe_of(line)}
@@ -152,6 +154,7 @@ def train(dataset: Dataset) -> Training:
         weight=quality.weight,
         groups=dataset.groups,
     )
+    check_groups(dataset, found)
     judged = verdict(found, recipe)
     practice = compare_with_practice(found, recipe, reasons(dataset), line.learning.practice)
     shuffled = shuffled_split(

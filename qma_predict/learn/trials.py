@@ -47,12 +47,12 @@ class Fold:
 
 @dataclass
 class Trial:
-    """A candidate; `losses` has an array a fold, the newest fold first."""
+    """A candidate; `losses` has an array a fold, the newest fold first, and `seconds` how long each took."""
 
     parameters: dict[str, Parameter]
     asked: Any = None
     state: str = "complete"
-    seconds: float = 0.0
+    seconds: list[float] = field(default_factory=list)
     losses: list[np.ndarray] = field(default_factory=list)
 
     def log_loss(self, folds: int | None = None) -> float:
@@ -88,9 +88,11 @@ def rows_and_folds(dataset: Dataset) -> tuple[pd.DataFrame, list[Fold]]:
             shared = None if together is None else together[train]
             folds.append(Fold(number, *known, judged, y[judged], night[judged], told, shared))
     if not folds:
+        shared = "" if together is None else f" that share no {line.learning.group} with its units"
         raise NotEnoughData(
             f"line {line.name}: none of {FOLDS} folds from {cutoff.max() - half} to {cutoff.max()} has candidates, and "
-            "defects and good units known before it. Wait for more history, or keep the recipe's own parameters."
+            f"defects and good units known before it{shared}. Wait for more history, or keep the recipe's own "
+            "parameters."
         )
     return X, folds[::-1]
 
@@ -105,7 +107,7 @@ def judge(
     for place, trial in enumerate(trials):
         for values, seconds in scored[place * len(folds) : (place + 1) * len(folds)]:
             trial.losses.append(values)
-            trial.seconds += seconds
+            trial.seconds.append(seconds)
 
 
 def _losses(recipe: BaseEstimator, X: pd.DataFrame, fold: Fold) -> tuple[np.ndarray, float]:

@@ -22,6 +22,9 @@ COMPARABLE = (
 MIN_NIGHTS = 10
 MIN_DEFECTS = 20
 _CENTS = ("log_loss", "expected_cost")
+_SHARES = ("average_precision", "roc_auc", "precision_at_capacity", "recall_at_capacity")  # from 0 to 1
+_ROUNDING = 1e-12
+_SMALL = 0.015  # of which two decimals tell one digit, or none
 
 
 @dataclass(frozen=True)
@@ -185,27 +188,30 @@ def _compared(
     if nights >= MIN_NIGHTS and defects >= MIN_DEFECTS:
         length = run_length(nights)
         spread = spread_of([without(model, b, length) - without(baseline, b, length) for b in pairs.index])
-        low, high = spread.low(0.975), spread.high(0.975)
+        most = 1.0 if metric in _SHARES else np.inf
+        low, high = (_settled(float(np.clip(end, -most, most))) for end in (spread.low(0.975), spread.high(0.975)))
     lower = metric in LOWER_IS_BETTER
     numbers = {
         "model_mean": float(pairs[model].mean()),
         "baseline_mean": float(pairs[baseline].mean()),
-        "difference": float(difference.mean()),
+        "difference": _settled(float(difference.mean())),
         "low": low,
         "high": high,
         "blocks": len(pairs),
-        "blocks_won": int(((difference < 0) if lower else (difference > 0)).sum()),
+        "blocks_won": int(((-difference if lower else difference) > _ROUNDING).sum()),
         "better": bool(high < 0 if lower else low > 0),
         "worse": bool(low > 0 if lower else high < 0),
     }
     return Verdict(model, baseline, metric, **numbers, sentence=_in_words(model, baseline, metric, numbers))  # type: ignore[arg-type]  # their kinds differ
 
 
+def _settled(value: float) -> float:
+    """0 where a value is but what sums of equal numbers differ by."""
+    return 0.0 if abs(value) <= _ROUNDING else value
+
+
 def _in_words(model: str, baseline: str, metric: str, found: Mapping[str, float | int | bool]) -> str:
-    places = ".3g" if metric in _CENTS else ".2f"
-    ours, theirs, difference, low, high = (
-        format(found[key], places) for key in ("model_mean", "baseline_mean", "difference", "low", "high")
-    )
+    ours, theirs, difference, low, high = _told(metric, found)
     if np.isnan(found["low"]):
         ending = f"not enough yet to tell: fewer than {MIN_NIGHTS} nights or {MIN_DEFECTS} known defects"
         ending += ", or all in a few nights in a row"
@@ -214,6 +220,23 @@ def _in_words(model: str, baseline: str, metric: str, found: Mapping[str, float 
         counts = f"ahead in {found['blocks_won']} of {found['blocks']} blocks"
         ending = f"{outcome} (difference {difference}, 95 % interval {low} to {high}), {counts}"
     return f"{model}: {metric.replace('_', ' ')} {ours} against {theirs} of {baseline}, {ending}"
+
+
+def _told(metric: str, found: Mapping[str, float]) -> list[str]:
+    """Both means, the difference and its ends, with digits enough to tell the means apart, and the rest from 0."""
+    means, difference = (found["model_mean"], found["baseline_mean"]), found["difference"]
+    form = "z.3g" if metric in _CENTS else "z.2f"
+    alike = len({format(mean, form) for mean in means}) == 1
+    if difference and (alike or (metric not in _CENTS and abs(difference) < _SMALL)):
+        form = _two_digits(difference)
+    ends = (found["low"], found["high"])
+    shown = (format(end, form if not end or float(format(end, form)) else _two_digits(end)) for end in ends)
+    return [*(format(one, form) for one in (*means, difference)), *shown]
+
+
+def _two_digits(value: float) -> str:
+    """Format with decimals enough that a value, other than 0, has two digits that count."""
+    return f"z.{max(0, 1 - int(np.floor(np.log10(abs(value)))))}f"
 
 
 def _finding(better: bool, worse: bool) -> str:

@@ -11,14 +11,9 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
+from qma_predict.learn.at_capacity import Tally, precision_at_capacity, recall_at_capacity, tally_nights
 from qma_predict.learn.costs import expected_cost
-from qma_predict.learn.metrics import (
-    Tally,
-    average_precision,
-    precision_at_capacity,
-    recall_at_capacity,
-    tally_nights,
-)
+from qma_predict.learn.metrics import average_precision
 from qma_predict.learn.rates import Rate, percent
 from qma_predict.learn.redraws import redrawn
 from qma_predict.learn.runs import run_length

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from qma_predict.learn.metrics import average_precision, precision_at_capacity, recall_at_capacity
+from qma_predict.learn.at_capacity import precision_at_capacity, recall_at_capacity
+from qma_predict.learn.metrics import average_precision
 from qma_predict.publish.lists import bundle
 from qma_predict.review.candidates import on_first_night
 

@@ -86,6 +86,7 @@ def test_the_table_has_a_row_per_block_contestant_and_metric_and_the_blocks_fact
     result = run({"oracle": Oracle(), "prevalence": DummyClassifier()})
     assert list(result.table.columns) == [
         *("block", "origin", "end", "train_units", "train_defects", "train_rate", "units", "defects"),
+        *("apart_units", "apart_defects"),
         *("contestant", "metric", "value", "low", "high", "reason"),
     ]
     assert len(result.table) == 2 * 2 * len(METRICS)

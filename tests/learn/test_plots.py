@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import binomtest
 
 from qma_predict.learn import plots
+from qma_predict.learn.at_capacity import recall_at_capacity
 from qma_predict.learn.backtest import Backtest
 from qma_predict.learn.block_metrics import METRICS
-from qma_predict.learn.metrics import recall_at_capacity
 
 ORIGINS = pd.to_datetime(["2026-01-05", "2026-01-19"], utc=True)
 

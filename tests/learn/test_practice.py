@@ -57,6 +57,30 @@ def test_a_practice_as_good_as_chance_finds_as_many_as_chance():
     assert "not distinguishable" in found.sentence
 
 
+def test_what_lasts_for_several_nights_is_less_sure_than_what_changes_from_night_to_night():
+    """The same nights in another order: drawn one by one, they would give 0.25 each time."""
+    wide = {}
+    for lasts in (1, 8):
+        night = np.repeat(np.arange(64), 4)
+        knows = night // lasts % 2 == 0  # which of two units on suspicion and two others has the defect
+        made = result(
+            np.tile([0.1, 0.1, 0.9, 0.9], 64), np.where(knows, [0.0, 0, 1, 0] * 64, [1.0, 0, 0, 0] * 64), night
+        )
+        found = compare_with_practice(made, "trees", why(*["x", "x", "s", "s"] * 64), ["x"])
+        assert (found.checks, found.found, found.by_score) == (128, 32, 32)
+        assert found.low <= 0 <= found.high
+        wide[lasts] = found.high - found.low
+    assert wide[1] < 0.05 < 0.4 < wide[8]
+
+
+def test_nights_without_a_check_on_suspicion_tell_nothing():
+    made, reason = many(1.0, 0.5)
+    more = made.predictions.assign(unit_id=lambda rows: "v" + rows["unit_id"], night=lambda rows: rows["night"] + 60)
+    both = Backtest(made.table, pd.concat([made.predictions, more]), made.capacity)
+    alone, with_more = (compare_with_practice(one, "trees", reason, ["alarm"]) for one in (made, both))
+    assert with_more == alone
+
+
 @pytest.mark.parametrize(
     ("reason", "practice", "says"),
     [

@@ -51,6 +51,7 @@ def made():
     dataset = SimpleNamespace(
         X=X, y=y, points=points, line=line, labels_at=known_at(y, cutoff),
         history=SimpleNamespace(as_of=AS_OF, at=lambda moment: moment),
+        groups=None,
         groups_of=lambda units: None, apart=lambda units, judged: units,
     )  # fmt: skip
     splitter = RollingOriginSplit(2, test="14D", gap=MATURITY)

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,9 +21,9 @@ from qma_predict.data.contract import TABLES
 from qma_predict.data.lake import SCHEMAS, Lake
 from qma_predict.errors import LineError, NotEnoughData
 from qma_predict.learn.dataset import make_dataset
-from qma_predict.learn.search import _batches, _batches_in, _should_take, before_backtest, search
+from qma_predict.learn.search import _batches, _batches_in, _should_take, _too_short, before_backtest, search
 from qma_predict.learn.training import recipe_of, train
-from qma_predict.learn.trials import Fold, Trial, judge, prune, rows_and_folds
+from qma_predict.learn.trials import Fold, Trial, judge, prune, rows_and_folds, rungs
 from qma_predict.line import load_line
 
 FIRST = pd.Timestamp("2026-01-05 06:00", tz="UTC")
@@ -251,19 +252,54 @@ def test_a_line_of_progress_a_trial(earlier, caplog):
     assert "on 4 of 4 folds (in use)" in lines[0]
 
 
-def test_without_time_what_the_line_has_is_judged_alone(earlier):
+def test_without_time_what_the_line_has_is_judged_alone_and_how_long_it_takes_is_told(earlier):
     done = search(earlier, minutes=0, n_jobs=1)
     assert done.trials["state"].tolist() == ["in use"]
-    assert "none of 0 others" in done.sentence
+    assert not done.better
+    told = done.sentence.split(" with the parameters that the line has; ")[1]
+    assert re.fullmatch(
+        r"no candidate could be tried in 0 minutes: judging these took [\d.]+ minutes?, and one takes about [\d.]+ "
+        r"minutes?\. Search for \d+ minutes? or more \(--minutes\), enough for 8; until then, keep what the line has",
+        told,
+    )
+    first, loss, _, _, last = report.of_search(done).splitlines()
+    assert first == "No candidate was tried. What the line has:"
+    assert loss.startswith("  log loss ")
+    assert last == done.sentence
+
+
+def test_a_search_says_what_time_would_do_where_there_was_too_little():
+    said = _too_short(10, 480, _should_take([120.0] * 4, 2))
+    assert said.startswith("no candidate could be tried in 10 minutes: judging these took 8 minutes, and one takes")
+    # 1 + 1 + 1 rounds of 2 minutes for one; 4 + 4 + 8 for 8, which with the first 8 minutes and a tenth more are 44
+    assert "one takes about 6 minutes. Search for 44 minutes or more (--minutes), enough for 8;" in said
+
+
+def test_no_number_of_trials_below_one_is_searched(earlier):
+    with pytest.raises(ValueError, match="trials: found 0, expected 1 or more"):
+        search(earlier, trials=0, n_jobs=1)
 
 
 def test_a_batch_is_begun_only_if_it_should_end_in_time():
-    assert _should_take(2.0, 4, 2)[3] == 12.0  # 12 fits of 2 s by two workers
-    assert _should_take(2.0, 4, 32)[8] == 2.0  # 32 fits by as many workers
+    assert _should_take([2.0] * 4, 2)[3] == 14.0  # 2, 2 and 3 rounds of 2 s: of 3, 3 and 6 fits by two workers
+    assert _should_take([2.0] * 4, 1)[3] == 24.0
+    assert _should_take([3.0, 2.0, 1.0, 0.5], 32)[8] == 6.0  # all at once, but a step after the other: 3, 2 and 1 s
+    assert _should_take([2.0], 32)[8] == 2.0
     assert list(_batches_in(11.0, {1: 4.0, 2: 8.0, 8: 32.0})) == [2]
     assert list(_batches_in(3.0, {1: 4.0, 8: 32.0})) == []
     assert next(_batches_in(33.0, {1: 4.0, 8: 32.0})) == 8
     assert list(_batches(20)) == [8, 8, 4]
+
+
+@pytest.mark.parametrize("workers", [1, 3, 32])
+def test_what_a_batch_should_take_is_what_its_steps_take_that_wait_for_each_other(workers):
+    fits, size, took = [4.0, 3.0, 2.0, 1.0], 8, 0.0
+    for first, last in rungs(len(fits)):
+        free = [0.0] * workers
+        for fit in [fits[fold] for _ in range(size) for fold in range(first, last)]:
+            free[free.index(min(free))] += fit
+        took += max(free)
+    assert took <= _should_take(fits, workers)[size] <= 1.4 * took
 
 
 class OneThread(ClassifierMixin, BaseEstimator):

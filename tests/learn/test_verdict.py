@@ -1,21 +1,17 @@
+import re
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from qma_predict.learn.at_capacity import precision_at_capacity, recall_at_capacity
 from qma_predict.learn.backtest import Backtest
 from qma_predict.learn.costs import expected_cost
-from qma_predict.learn.metrics import (
-    average_precision,
-    brier_skill,
-    precision_at_capacity,
-    recall_at_capacity,
-    roc_auc,
-)
+from qma_predict.learn.metrics import average_precision, brier_skill, roc_auc
 from qma_predict.learn.redraws import redrawn
 from qma_predict.learn.reliability import log_loss
-from qma_predict.learn.verdict import COMPARABLE, differences, verdict
+from qma_predict.learn.verdict import COMPARABLE, _told, differences, verdict
 from qma_predict.line import Costs
 
 CAPACITY = 10
@@ -158,6 +154,73 @@ def test_the_same_ranking_is_not_distinguishable():
     assert found.sentence.endswith(
         "not distinguishable (difference 0.00, 95 % interval 0.00 to 0.00), ahead in 0 of 4 blocks"
     )
+
+
+def test_where_defects_are_one_in_a_thousand_a_difference_and_its_ends_are_told_apart_from_nothing():
+    rare = {"trees": signal(1.0), "prevalence": nothing}
+    found = verdict(result(rare, per_night=2500, rate=0.001), "trees")
+    assert found.better
+    told = ("model_mean", "baseline_mean", "difference", "low", "high")
+    assert numbers_in(found.sentence) == pytest.approx([getattr(found, name) for name in told], abs=6e-5)
+    assert min(numbers_in(found.sentence)) > 0
+    assert found.difference < 0.01
+
+
+def numbers_in(sentence):
+    """Both means, the difference and its ends."""
+    return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?(?:e-\d+)?", sentence.replace("95 %", ""))[:5]]
+
+
+@pytest.mark.parametrize(
+    ("metric", "found", "told"),
+    [
+        ("average_precision", (0.32, 0.10, 0.22, 0.04, 0.412), ["0.32", "0.10", "0.22", "0.04", "0.41"]),
+        ("average_precision", (0.32, 0.10, 0.22, 0.00042, 0.4), ["0.32", "0.10", "0.22", "0.00042", "0.40"]),
+        ("average_precision", (0.12, 0.1, 0.02, -0.002, 0.03), ["0.12", "0.10", "0.02", "-0.0020", "0.03"]),
+        ("average_precision", (0.124, 0.126, -0.002, -0.1, 0.1), ["0.1240", "0.1260", "-0.0020", "-0.1000", "0.1000"]),
+        ("average_precision", (0.121, 0.1159, 0.0051, 0.0, 0.1), ["0.1210", "0.1159", "0.0051", "0.0000", "0.1000"]),
+        ("roc_auc", (0.5, 0.5, 0.0, 0.0, 0.0), ["0.50", "0.50", "0.00", "0.00", "0.00"]),
+        ("log_loss", (0.2, 0.3, -0.1, -0.12, 1e-6), ["0.2", "0.3", "-0.1", "-0.12", "1e-06"]),
+        (
+            "log_loss",
+            (0.20004, 0.20001, 3e-5, 1e-5, 2e-4),
+            ["0.200040", "0.200010", "0.000030", "0.000010", "0.000200"],
+        ),
+        ("expected_cost", (1234.0, 1230.0, 4.0, -3.0, 9.0), ["1234.0", "1230.0", "4.0", "-3.0", "9.0"]),
+    ],
+)
+def test_digits_are_enough_to_tell_the_means_apart_and_the_rest_from_nothing(metric, found, told):
+    assert (
+        _told(metric, dict(zip(("model_mean", "baseline_mean", "difference", "low", "high"), found, strict=True)))
+        == told
+    )
+
+
+def turning(y, rng):
+    """Right in three quarters of the nights, and as wrong after them."""
+    return np.where(np.arange(len(y)) < 0.75 * len(y), y, 1 - y) + 0.01 * rng.random(len(y))
+
+
+@pytest.mark.parametrize("metric", ["average_precision", "roc_auc", "recall_at_capacity"])
+def test_an_interval_holds_nothing_that_a_difference_of_the_metric_cannot_be(metric):
+    """Twelve nights are four runs, of which Student's t says little: without limits -1.19 to 1.81, for one."""
+    both = {"trees": turning, "prevalence": lambda y, rng: -turning(y, rng)}
+    made = result(both, blocks=1, nights=12, per_night=15, rate=0.3, seed=2)
+    found = verdict(made, "trees", metric=metric)
+    assert (found.low, found.high) == (-1.0, 1.0)
+    assert "95 % interval -1.00 to 1.00" in found.sentence
+    assert differences(made, "trees", metrics=[metric])[["low", "high"]].to_numpy().tolist() == [[-1.0, 1.0]]
+
+
+def test_what_sums_of_equal_numbers_differ_by_is_no_difference():
+    made = result({"trees": signal(1.0), "prevalence": signal(1.0)})
+    same = made.predictions[made.predictions["contestant"] == "trees"].assign(contestant="prevalence")
+    table = made.table[made.table["contestant"] == "trees"]
+    noise = table.assign(contestant="prevalence", value=table["value"] * (1 - 1e-16) - 1e-16)
+    both = Backtest(pd.concat([table, noise]), pd.concat([made.predictions, same]), CAPACITY, COSTS)
+    both = replace(both, predictions=both.predictions.drop_duplicates(["contestant", "block", "unit_id"], keep="last"))
+    found = verdict(both, "trees")
+    assert (found.difference, found.low, found.high, found.better) == (0.0, 0.0, 0.0, False)
 
 
 def test_a_weaker_model_is_worse():

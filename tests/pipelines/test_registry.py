@@ -1,6 +1,6 @@
 """The registry, on the champion that the flow of this folder's conftest trained and logged."""
 
-import shutil
+import json
 import sqlite3
 import subprocess
 import sys
@@ -22,7 +22,7 @@ from qma_predict.learn.baselines import BASELINES, make_baseline
 from qma_predict.learn.explanations import REST
 from qma_predict.learn.reliance import BLOCKS, GROUPS
 from qma_predict.learn.risk_model import RiskModel
-from qma_predict.publish.models import champion_log, kept_models, registry, trusted
+from qma_predict.publish.models import champion_log, kept_looks, kept_models, registry, trusted
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,17 +88,13 @@ def test_the_model_has_ranges_of_its_risks_or_says_that_its_scores_are_a_ranking
     assert model.ranges == trained.model.ranges
 
 
-def test_every_logged_training_counts_as_a_look_at_its_blocks_even_if_its_run_is_deleted(trained, line, tmp_path):
-    shutil.copytree(trained.home.folder, tmp_path / "home", symlinks=True)
-    home = open_home(tmp_path / "home")
-    first = registry.earlier_blocks(home, line)
-    assert [len(blocks) for blocks in first] == [4]
-    assert first[0][-1][1].startswith("2025-11-")
-    store = registry._store(home)
-    experiment = store.get_experiment_by_name("demo").experiment_id
-    run = store.create_run(experiment, tags={"blocks": '[["2025-12-01", "2025-12-15"]]'})
-    store.delete_run(run.info.run_id)
-    assert sorted(registry.earlier_blocks(home, line)) == sorted([*first, [["2025-12-01", "2025-12-15"]]])
+def test_the_blocks_that_a_training_looked_at_are_kept_in_the_home_and_told_in_its_run(trained, client):
+    (look,) = kept_looks.read(trained.home, "demo")
+    assert (len(look["blocks"]), look["as_of"]) == (4, trained.model.as_of.isoformat())
+    assert look["blocks"][-1][1].startswith("2025-11-")
+    run = client.get_run(trained.model.run_id)
+    assert json.loads(run.data.tags["blocks"]) == look["blocks"]
+    assert run.data.metrics["looks_before"] == 0
 
 
 def test_the_plots_of_the_backtest_are_pictures_in_the_run(trained, client):
@@ -237,7 +233,7 @@ def test_how_far_nights_are_off_together_is_known_with_the_model(trained, line):
 
 
 @pytest.mark.parametrize(("state", "words"), [("locked", "database is locked"), ("damaged", "not a database")])
-def test_a_store_that_cannot_be_used_is_told_in_words_without_waiting_for_minutes(line, tmp_path, state, words):
+def test_a_store_that_cannot_be_used_is_told_in_words_without_waiting_for_minutes(tmp_path, state, words):
     home = open_home(tmp_path / "home")
     home.mlflow.mkdir()
     file = home.mlflow / "mlflow.db"
@@ -246,7 +242,7 @@ def test_a_store_that_cannot_be_used_is_told_in_words_without_waiting_for_minute
     with closing(sqlite3.connect(file if state == "locked" else ":memory:", isolation_level=None)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         with pytest.raises(ModelError, match=f"the MLflow store cannot be used: .*{words}"):
-            registry.earlier_blocks(home, line)
+            registry.check(home)
 
 
 @pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b"no database" * 100), lambda file: file.mkdir()])

@@ -8,10 +8,11 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from oven_plant import Place, rows
 
-from pipelines import logs
+from pipelines import logs, train
 from qma_predict.errors import ModelError
+from qma_predict.learn.promotion import Decision
 from qma_predict.line import load_line
-from qma_predict.publish.models import champion_log, kept_models, trusted
+from qma_predict.publish.models import champion_log, kept_looks, kept_models, trusted
 from qma_predict.publish.models.model import line_of
 
 FIRST, LATER = date(2026, 2, 24), date(2026, 3, 31)
@@ -53,9 +54,7 @@ def another(place, **changed):
     model = replace(place.champion, **changed)
     files = {name: (place.home.models("tiny") / "v1" / name).read_bytes() for name in ("model.skops", "baseline.skops")}
     fitted, rule = (trusted.loaded(data) for data in files.values())
-    return kept_models.keep(
-        place.home, model, fitted, rule, kept_models.load_reference(place.home, place.champion), "#"
-    )
+    return kept_models.keep(place.home, model, fitted, rule, kept_models.load_reference(place.home, place.champion))
 
 
 def test_newer_data_refresh_the_champion(with_first):
@@ -113,6 +112,18 @@ def test_a_challenger_that_is_no_better_stays_in_the_shadow_and_the_champions_re
     assert (champion.learning["families"], shadow.learning["families"]) == (["readings"], ["route"])
     assert (champion.as_of, champion.version, shadow.version) == (shadow.as_of, "3", "2")
     assert line_of(load_line(with_first.line), champion).learning.families == ("readings",)
+
+
+def test_every_look_at_a_block_counts_also_of_a_recipe_that_loses_and_where_mlflow_begins_anew(with_first, monkeypatch):
+    home = with_first.home
+    shutil.rmtree(home.mlflow)
+    monkeypatch.setattr(train, "judge_challenger", lambda *_args: Decision(True, "better"))
+    entries = with_first.says("route").train(FIRST + timedelta(days=7))
+    assert told(entries) == [("2", "challenger", "promoted")]
+    first, ours, beside = kept_looks.read(home, "tiny")
+    assert [one["learning"]["families"] for one in (first, ours, beside)] == [["readings"], ["route"], ["readings"]]
+    assert beside["blocks"] == ours["blocks"]
+    assert "its blocks were looked at 1 time before" in with_first.champion.also
 
 
 def test_the_alias_of_mlflow_follows_and_without_its_store_a_decision_stands(with_first, caplog):

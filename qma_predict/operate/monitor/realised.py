@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from qma_predict.data.lake import History
-from qma_predict.learn import metrics
+from qma_predict.learn import at_capacity, metrics
 from qma_predict.learn.base_rate import BaseRateShift, base_rate_shift
 from qma_predict.learn.labels import labels
 from qma_predict.learn.reliability import observed_over_expected_interval
@@ -117,8 +117,8 @@ def _week(week: date, rows: pd.DataFrame, capacity: int) -> dict[str, Any]:
         "units": len(rows),
         "known": int(known.sum()),
         "defects": int(np.nansum(y)),
-        "precision": metrics.precision_at_capacity(y, score, **lists),
-        "recall": metrics.recall_at_capacity(y, score, **lists),
+        "precision": at_capacity.precision_at_capacity(y, score, **lists),
+        "recall": at_capacity.recall_at_capacity(y, score, **lists),
         "average_precision": metrics.average_precision(y, score, sample_weight=weight),
     }
     if rows["probability"].isna().any():
@@ -127,8 +127,8 @@ def _week(week: date, rows: pd.DataFrame, capacity: int) -> dict[str, Any]:
     low, high = observed_over_expected_interval(y, score, **of_known)
     p = np.clip(score, _SMALLEST, 1.0)
     # each known unit as a defect that weighs its risk: the sums are then those that are expected
-    expected = metrics.tally_nights(np.where(known, 1.0, np.nan), score, **lists | {"sample_weight": weight * p})
-    listed = metrics.tally_nights(y, score, **lists).known.sum()
+    expected = at_capacity.tally_nights(np.where(known, 1.0, np.nan), score, **lists | {"sample_weight": weight * p})
+    listed = at_capacity.tally_nights(y, score, **lists).known.sum()
     return told | {
         "expected": float(p[known].sum()),
         "ratio": metrics.observed_over_expected(y, score, **of_known),

@@ -22,15 +22,15 @@ from qma_predict.errors import ModelError
 from qma_predict.home import STORE_LOCK, Home
 from qma_predict.learn import looks, plots, reliance_plots
 from qma_predict.learn.dataset import Dataset
-from qma_predict.learn.feature_list import feature_list
 from qma_predict.learn.reference import make_reference
 from qma_predict.learn.reliance import reliance
 from qma_predict.learn.risk_model import RiskModel
 from qma_predict.learn.search import Search
 from qma_predict.learn.training import Training
 from qma_predict.line import Line
-from qma_predict.publish.models import kept_models, trusted
-from qma_predict.publish.models.card import model_card
+from qma_predict.publish.lists import definitions
+from qma_predict.publish.models import kept_looks, kept_models, trusted
+from qma_predict.publish.models.card import for_people
 from qma_predict.publish.models.model import Model, described
 
 CHAMPION = "champion"
@@ -113,7 +113,8 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
     """Log a training: a run for each contestant with its metrics, plots, the winner as a model version, and its card.
 
     Then it is kept for the nights, which need no MLflow: see `kept_models`. What explains their lists
-    (`make_reference`), and what the winner relies on (`reliance`), take a few more small fits each.
+    (`make_reference`), and what the winner relies on (`reliance`), take a few more small fits each. The run has the
+    blocks of the backtest as a record; how often they were looked at before is counted from `kept_looks`.
 
     Parameters
     ----------
@@ -134,16 +135,14 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
         If the winner consists of types that are not trusted, or the home or MLflow's store cannot be written.
     """
     line, client, mlflow = dataset.line, _store(home), _mlflow()
-    winner, table = training.models[training.winner], training.backtest.table
-    blocks = looks.spans(table)
-    looked = looks.looks(blocks, earlier_blocks(home, line))
+    winner, table, trust = training.models[training.winner], training.backtest.table, line.learning.trust
+    looked = kept_looks.note(home, dataset, training)
     also: tuple[str, ...] = (training.practice.sentence, training.shuffled.sentence, looks.in_words(looked))
     if winner.notice:
         log.warning("%s", winner.notice)
         also = (*also, winner.notice)
     reference = make_reference(dataset, training)
     relied = reliance(dataset, training, reference.groups)
-    card = model_card(dataset, training, looked, relied)
     model = described(dataset, training, also)
     experiment = _experiment(client, home, line)
     with mlflow.start_run(experiment_id=experiment, run_name=f"train {dataset.history.as_of:%Y-%m-%d}") as run:
@@ -151,8 +150,6 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
         mlflow.log_params(_parameters(line, dataset) | {"winner": training.winner})
         mlflow.set_tag("mlflow.note.content", "\n\n".join((training.verdict.sentence, *also)))
         mlflow.log_dict(dataset.identity | {"left_out": training.left_out}, "dataset.json")
-        mlflow.log_text(card, "card.md")
-        mlflow.log_text(feature_list(dataset).to_csv(index=False), "features.csv")
         mlflow.log_text(training.leaks.to_csv(index=False), "leaks.csv")
         for name, text in _of_labels(training).items():
             mlflow.log_text(text, f"labels/{name}")
@@ -160,38 +157,26 @@ def log_training(home: Home, dataset: Dataset, training: Training) -> Model:
         mlflow.log_text(training.differences.to_csv(index=False), "differences.csv")
         mlflow.log_dict(asdict(training.practice) | {"shuffled": asdict(training.shuffled)}, "compared.json")
         mlflow.log_metrics(training.compared | {"looks_before": max(looked)})
-        mlflow.set_tag(_BLOCKS, json.dumps(blocks))
+        mlflow.set_tag(_BLOCKS, json.dumps(looks.spans(table)))
         mlflow.log_text(relied.groups.to_csv(index=False), "importance.csv")
         drawn = plots.figures(training.backtest, line.learning.recipe, line=line.title)
         for name, figure in (drawn | reliance_plots.figures(relied, line=line.title, units=dataset.units)).items():
             mlflow.log_figure(figure, f"plots/{name}.png")
         for name in training.models:
             _log_contestant(experiment, name, table)
-        logged = _log_model(winner, dataset.X.head(3), line.learning.trust)
+        logged = _log_model(winner, dataset.X.head(3), trust)
     if not client.search_registered_models(f"name = '{line.name}'"):
         client.create_registered_model(line.name)
     tags = {name: str(getattr(model, name)) for name in ("contestant", "is_recipe", "as_of", "finding")}
     made = client.create_model_version(line.name, logged.model_uri, run.info.run_id, tags, model_id=logged.model_id)
     model = replace(model, version=str(made.version), run_id=run.info.run_id)
-    rule, trust = training.models[model.baseline], line.learning.trust
-    return kept_models.keep(home, model, winner, rule, reference, card, trust=trust)
-
-
-def earlier_blocks(home: Home, line: Line) -> list[list[list[str]]]:
-    """Blocks of every earlier training of the line that was logged with `log_training`, as `looks.spans` gives them.
-
-    Backtests that nobody logs, as in a notebook, are not among them; those of deleted runs are.
-    """
-    from mlflow.entities import ViewType
-
-    client = _store(home)
-    search = partial(client.search_runs, [_experiment(client, home, line)], f"tags.{_BLOCKS} != ''", ViewType.ALL)
-    found = search()
-    runs = list(found)
-    while found.token:
-        found = search(page_token=found.token)
-        runs += found
-    return [json.loads(run.data.tags[_BLOCKS]) for run in runs]
+    words = partial(for_people, dataset, training, looked, relied)
+    kept = kept_models.keep(home, model, winner, training.models[model.baseline], reference, words, trust=trust)
+    with home.writing(line.name):
+        definitions.keep(home, line)
+    for name in (kept_models.CARD, kept_models.FEATURES):  # they say which version it is
+        client.log_artifact(kept.run_id, str(home.card(line.name, kept.version).with_name(name)))
+    return kept
 
 
 def _of_labels(training: Training) -> dict[str, str]:

@@ -184,9 +184,12 @@ def check(types: Iterable[str], trust: Collection[str] = ()) -> None:
     ``__setstate__`` may be called with any values, or its attributes set without any ``__init__``, or the class be
     called with any arguments; and a night calls its ``predict_proba``. Nothing else of its module is trusted with it,
     nor subclasses. What skops can store of it is what ``__getstate__`` or ``__dict__`` gives, if that consists of
-    numbers, texts, bytes, arrays and trusted types: skops' own tests store estimators of XGBoost and CatBoost so,
-    which give their trees as bytes. An object whose state only ``__reduce__`` tells cannot be stored, unless that
-    names its own class and no state.
+    numbers, texts, bytes, arrays and trusted types. Tried were XGBoost 2.1, which gives its trees as bytes
+    (``xgboost.sklearn.XGBClassifier`` and ``xgboost.core.Booster`` have to be named; the same data give the same
+    file), and CatBoost 1.2, whose classes are no estimators of scikit-learn, held by a class of the plant's own: both
+    are named, and that class empties ``train_finish_time`` and ``model_guid`` of ``get_metadata()``, or else each fit
+    gives another file. An object whose state only ``__reduce__`` tells cannot be stored, unless that names its own
+    class and no state.
 
     What this does not keep off is a crash: ``Tree``, ``TreePredictor``, ``KDTree`` and ``BallTree`` follow numbers of
     the file without a look, and may read beyond their memory where somebody made it for that. Against this, and
