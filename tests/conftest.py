@@ -33,8 +33,27 @@ from qma_predict.line import Line, load_line
 # only loaded, not searched for doctests: of several folders' conftest modules pytest would take the first for each
 collect_ignore_glob = ["*conftest.py"]
 
-LONGEST = ("test_replay.py", "test_notebooks.py", "test_demo.py", "test_ingest_stopped.py", "test_registry.py")
-"""Files that begin first, so that no process is left with a long one when the other has ended."""
+LONGEST = (
+    "test_replay.py",
+    "test_demo.py",
+    "test_notebooks.py",
+    "test_faults.py",
+    "test_point_in_time.py",
+    "test_killed.py",
+    "test_promotion_on_plants.py",
+    "test_ingest_stopped.py",
+    "test_registry.py",
+    "test_quiet_nights.py",
+    "test_train.py",
+    "test_deployed.py",
+    "test_promotion_proof.py",
+    "test_sentinel.py",
+    "test_bad_input.py",
+    "test_missed.py",
+    "test_recipes.py",
+)
+"""Files that take longest, of the tests and of the proofs, longest first: no process is left with a long one when the
+other has ended."""
 
 DAYS, CAPACITY = 77, 20
 TREES = "{ boosted_trees__n_estimators = 60, boosted_trees__learning_rate = 0.1 }"

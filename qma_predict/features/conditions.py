@@ -10,7 +10,7 @@ import pandas as pd
 from ibis import _
 
 from qma_predict.data.contract import TABLES
-from qma_predict.data.lake import History, literal, newest
+from qma_predict.data.lake import History, frame, literal, newest
 from qma_predict.features.genealogy import ancestors, consumption
 from qma_predict.features.intervals import microseconds, within
 from qma_predict.line import Line
@@ -50,7 +50,7 @@ def conditions(history: History, unit_ids: Iterable[str], line: Line) -> pd.Data
     own = pd.DataFrame({"unit_id": pd.Series(list(unit_ids), dtype="str")}).drop_duplicates(ignore_index=True)
     parts = _parts(history, own)
     wanted = pd.concat([own["unit_id"], parts["part"]]).drop_duplicates()
-    rows = _rows(history, ibis.memtable(wanted.to_frame("unit_id").reset_index(drop=True)), line).to_pandas()
+    rows = frame(_rows(history, ibis.memtable(wanted.to_frame("unit_id").reset_index(drop=True)), line))
     rows = _named(rows, line)
     inherited = rows[rows["attribute"] != "time"].merge(parts.rename(columns={"unit_id": "whole", "part": "unit_id"}))
     inherited = inherited.assign(unit_id=inherited["whole"], attribute=inherited["way"] + "." + inherited["attribute"])

@@ -28,6 +28,10 @@ def consumption(history: History) -> pd.DataFrame:
         the first row of the lot's own was known, missing if only what it was made from has any. Empty where no lot
         leads to one, as where lots are bought.
     """
+    return history.once("consumption", lambda: _consumption(history))
+
+
+def _consumption(history: History) -> pd.DataFrame:
     materials = history.all_versions("materials")
     materials = materials.select("unit_id", "lot_id", "material", "occurred_at", "recorded_at")
     lots = materials.select(unit_id="lot_id").distinct()

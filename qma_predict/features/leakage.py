@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
-from qma_predict.data.lake import SCHEMAS, History, Lake
+from qma_predict.data.lake import SCHEMAS, History, Lake, frame
 from qma_predict.errors import Leakage, NotEnoughData
 from qma_predict.features.adversary import LATEST, scramble
 from qma_predict.features.points import prediction_points
@@ -181,7 +181,7 @@ def _of_machines(readings: ir.Table, visits: ir.Table) -> ir.Table:
 
 def _frame(name: str, table: ir.Table) -> pd.DataFrame:
     """Rows in an order that does not depend on how they were stored, so that the same seed does the same."""
-    rows = table.select(SCHEMAS[name].names).to_pandas()
+    rows = frame(table.select(SCHEMAS[name].names))
     return rows.sort_values(SCHEMAS[name].names, ignore_index=True)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from ibis import _
 
 from qma_predict.data.contract import TABLES
-from qma_predict.data.lake import History, newest, recorded_first
+from qma_predict.data.lake import History, frame, newest, recorded_first
 from qma_predict.data.results import valid_at_gate
 from qma_predict.line import Line
 
@@ -43,7 +43,7 @@ def prediction_points(history: History, line: Line) -> pd.DataFrame:
     ends = recorded_first(ended, ["unit_id"]).select("unit_id", "ended_at", "recorded_at")
     judged = ends.left_join(_gate_results(history, line), "unit_id").drop("unit_id_right")
     left = judged.left_join(_leaving(history, line), "unit_id").drop("unit_id_right")
-    return _dated(left.to_pandas(), line, history.as_of)
+    return _dated(frame(left), line, history.as_of)
 
 
 def _gate_results(history: History, line: Line) -> ir.Table:
@@ -120,4 +120,4 @@ def whereabouts(history: History, units: pd.Series) -> pd.DataFrame:
     last = last.filter(_._order == 0).select("unit_id", "station", "machine", since="started_at")
     products = newest(history.all_versions("units").semi_join(wanted, "unit_id"), TABLES["units"].key)
     known = wanted.left_join(products.select("unit_id", "product"), "unit_id").drop("unit_id_right")
-    return known.left_join(last, "unit_id").drop("unit_id_right").to_pandas().set_index("unit_id")
+    return frame(known.left_join(last, "unit_id").drop("unit_id_right")).set_index("unit_id")

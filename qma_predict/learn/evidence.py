@@ -58,7 +58,8 @@ def area(x: np.ndarray, positive: np.ndarray, stratum: np.ndarray, alpha: float)
 
 def _ranks(x: np.ndarray, stratum: np.ndarray) -> np.ndarray:
     """Ranks of the values within strata, the mean where several are equal."""
-    order = np.lexsort((x, stratum))
+    order = np.argsort(x)  # which of equal ones comes first does not matter
+    order = order[np.argsort(stratum[order].astype(np.min_scalar_type(stratum.max(initial=0))), kind="stable")]
     ordered, of = x[order], stratum[order]
     new = np.ones(len(x), dtype=bool)
     new[1:] = (ordered[1:] != ordered[:-1]) | (of[1:] != of[:-1])

@@ -34,16 +34,19 @@ def score_candidates(
     X : DataFrame, shape (n_scored, n_features), indexed by unit_id
         Features of the units that have a score.
     """
-    points = candidates(prediction_points(history, line), history.as_of)
-    X = feature_table(history, points, line)
+    found, X = history.once(f"candidates of {line!r}", lambda: _found(history, line))
     silent = _silent(X, line)
-    scored = points.set_index("unit_id")[["cutoff"]].assign(first_night=points["night"].to_numpy())
-    scored = scored.join(whereabouts(history, points["unit_id"]))
-    scored["score"] = np.nan
-    scored["reason"] = pd.Series(pd.NA, index=scored.index, dtype="str")
+    scored = found.assign(score=np.nan, reason=pd.Series(pd.NA, index=found.index, dtype="str"))
     scored.loc[~silent, "score"] = predict(X[~silent]) if (~silent).any() else np.nan
     scored.loc[silent, "reason"] = "no reading was known at its cutoff"
     return scored.reset_index()[list(CANDIDATE_COLUMNS)], X[~silent]
+
+
+def _found(history: History, line: Line) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The candidates but for what follows from a prediction, indexed by unit_id, and their features."""
+    points = candidates(prediction_points(history, line), history.as_of)
+    found = points.set_index("unit_id")[["cutoff"]].assign(first_night=points["night"].to_numpy())
+    return found.join(whereabouts(history, points["unit_id"])), feature_table(history, points, line)
 
 
 def _silent(X: pd.DataFrame, line: Line) -> np.ndarray:

@@ -5,7 +5,7 @@ import pytest
 from processes import PROCESSES
 
 from qma_predict.data.contract import TABLES
-from qma_predict.data.lake import SCHEMAS, History, Lake
+from qma_predict.data.lake import SCHEMAS, History, Lake, frame
 from qma_predict.errors import LakeError
 
 
@@ -232,3 +232,21 @@ def test_every_table_can_be_written_and_read_with_all_optional_values_missing(la
     assert {key: value for key, value in back.items() if not pd.isna(value)} == {
         key: value for key, value in row.items() if value is not None
     }
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_rows_as_a_frame_are_as_to_pandas_gives_them(lake, name):
+    fill = {"string": "x", "double": 1.5, "bool": True, "int64": 3, "timestamp[us, tz=UTC]": moment(1)}
+    full = {field.name: fill[str(field.type)] for field in SCHEMAS[name]}
+    bare = {key: value if type(value) is int else None for key, value in full.items()}  # no count is ever missing
+    for rows in ([], [bare], [full]):
+        if rows:
+            lake.append(name, pd.DataFrame(rows, columns=list(full)))
+        table = lake.at(moment(2)).tables[name].order_by("ingested_at")
+        pd.testing.assert_frame_equal(frame(table), table.to_pandas())
+
+
+def test_what_is_found_once_of_a_history_is_found_anew_of_another_moment(lake):
+    history, numbers = lake.at(moment(1)), iter(range(10))
+    assert [history.once(what, lambda: next(numbers)) for what in "aba"] == [0, 1, 0]
+    assert history.at(moment(2)).once("a", lambda: next(numbers)) == 2

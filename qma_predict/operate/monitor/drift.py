@@ -4,7 +4,7 @@ It is information and no alarm. A shift of inputs that the model knows how to re
 mechanism that harms need not show in the inputs.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -72,9 +72,10 @@ def drift(
     day = pd.concat([reference_days.loc[dated], days.reindex(X.index)]).to_numpy()
     weight = _same_mix(product, recent)
     dealt = _dealt(day, recent, seed)
+    like = {one: reference.siblings_of(one if one else None)[0] for one in pd.unique(product)}
     rows = []
     for name in told:
-        codes = _codes(both[name], product, recent, reference)
+        codes = _codes(both[name], product, recent, like)
         if codes is not None:
             rows.append({"feature": name} | moved(codes, day, recent, weight, dealt))
     found = pd.DataFrame(rows, columns=list(COLUMNS[:-2]))
@@ -164,13 +165,14 @@ def _same_mix(product: np.ndarray, recent: np.ndarray) -> np.ndarray:
     return weight
 
 
-def _codes(values: pd.Series, product: np.ndarray, recent: np.ndarray, reference: Reference) -> np.ndarray | None:
-    """Parts of a number's range, by each unit's product, or names of a text; none where there is nothing to compare."""
+def _codes(
+    values: pd.Series, product: np.ndarray, recent: np.ndarray, like: Mapping[str, pd.DataFrame]
+) -> np.ndarray | None:
+    """Parts of the range of good units of the same product, or names of a text; none if nothing can be compared."""
     if pd.api.types.is_numeric_dtype(values.dtype):
         x, codes = values.to_numpy(dtype=float), np.zeros(len(values), dtype=int)
-        for one in pd.unique(product):
-            like = reference.siblings_of(one if one else None)[0][values.name].to_numpy(dtype=float)
-            codes[product == one] = _parts(x[product == one], like)
+        for one, good in like.items():
+            codes[product == one] = _parts(x[product == one], good[values.name].to_numpy(dtype=float))
         return codes
     before = values[~recent]
     if not 1 < before.nunique() <= max(len(before) / 10, 1):

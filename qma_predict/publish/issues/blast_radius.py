@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import reduce
 
 import pandas as pd
 
@@ -37,7 +38,8 @@ def blast_radius(
         Station of the visit that started last, which may be a storage place, shipping or scrap, and how many units are
         there, most first.
     """
-    return _places(history, conditions(history, made_since(history, since), line), shared, since)
+    under = _under(conditions(history, made_since(history, since), line), shared, since)
+    return _counted(_stations(history, under))
 
 
 def with_places(issues: Sequence[Issue], history: History, line: Line, siblings: pd.DataFrame) -> tuple[Issue, ...]:
@@ -56,20 +58,17 @@ def with_places(issues: Sequence[Issue], history: History, line: Line, siblings:
     if not issues:
         return ()
     known = conditions(history, made_since(history, min(issue.since for issue in issues)), line)
-    return tuple(replace(issue, places=_places_of(issue, history, line, known, siblings)) for issue in issues)
+    like = [
+        _measured_like(issue, history, line, known, siblings)
+        if issue.side
+        else _under(known, issue.conditions, issue.since)
+        for issue in issues
+    ]
+    stations = _stations(history, reduce(pd.Index.union, like))
+    return tuple(replace(issue, places=_counted(stations[its])) for issue, its in zip(issues, like, strict=True))
 
 
-def _places_of(
-    issue: Issue, history: History, line: Line, known: pd.DataFrame, siblings: pd.DataFrame
-) -> tuple[tuple[str, int], ...]:
-    if issue.side:
-        return _where(history, _measured_like(issue, history, line, known, siblings))
-    return _places(history, known, issue.conditions, issue.since)
-
-
-def _measured_like(
-    issue: Issue, history: History, line: Line, known: pd.DataFrame, siblings: pd.DataFrame
-) -> pd.Series:
+def _measured_like(issue: Issue, history: History, line: Line, known: pd.DataFrame, siblings: pd.DataFrame) -> pd.Index:
     """Units on the same side of the usual range, made on its machine since it began, or on any of its station."""
     attribute = station_attribute(issue.feature, line)
     there = stays(known, attribute, pd.Series(known["unit_id"].unique()))
@@ -78,20 +77,22 @@ def _measured_like(
     points = prediction_points(history, line)
     X = feature_table(history, points[points["unit_id"].isin(there.index[its])], line)
     like = beyond(X, siblings, issue.feature, issue.side)
-    return like.index[like].union(list(issue.unit_ids)).to_series()
+    return like.index[like].union(list(issue.unit_ids))
 
 
-def _places(
-    history: History, known: pd.DataFrame, shared: Sequence[tuple[str, str]], since: datetime
-) -> tuple[tuple[str, int], ...]:
+def _under(known: pd.DataFrame, shared: Sequence[tuple[str, str]], since: datetime) -> pd.Index:
+    """Units that came under all of the conditions, under the last of them since a moment."""
     wanted = known.merge(pd.DataFrame(list(shared), columns=["attribute", "value"]))
     of_unit = wanted.groupby("unit_id").agg(shared=("attribute", "size"), last=("occurred_at", "max"))
-    under = of_unit[(of_unit["shared"] == len(shared)) & (of_unit["last"] >= since)]
-    return () if under.empty else _where(history, under.index.to_series())
+    return of_unit.index[(of_unit["shared"] == len(shared)) & (of_unit["last"] >= since)]
 
 
-def _where(history: History, units: pd.Series) -> tuple[tuple[str, int], ...]:
-    stations = whereabouts(history, units)["station"].fillna(UNKNOWN)
+def _stations(history: History, units: pd.Index) -> pd.Series:
+    """Station of each unit's last visit, indexed by unit_id."""
+    return whereabouts(history, units.to_series())["station"].fillna(UNKNOWN)
+
+
+def _counted(stations: pd.Series) -> tuple[tuple[str, int], ...]:
     counts = stations.value_counts().rename_axis("station").reset_index()
     counts = counts.sort_values(["count", "station"], ascending=[False, True])
     return tuple((str(row.station), int(row.count)) for row in counts.itertuples(index=False))

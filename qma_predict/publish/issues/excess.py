@@ -95,16 +95,20 @@ def groups_of(judged: Sequence[tuple[Kind, Normal]], rows: pd.DataFrame) -> Grou
         part = part.assign(nights=normal.nights[part["group"]], limit=normal.limit)
         part = part.assign(age=rows["night"].to_numpy()[part["row"]] - tonight, row=part["row"] - first)
         part = part[part["age"] >= 0]
+        parts.append(part)
         if kind.attributes == ("product",):
             dealt_with[part["row"]] = _similar(part["expected"].to_numpy()) + 1
-        parts += [part[part["age"] <= window].assign(window=window) for window in range(WINDOWS)]
-    found = pd.concat(parts, ignore_index=True)
+    every = pd.concat(parts, ignore_index=True)
+    rows_of = [np.flatnonzero(every["age"] <= window) for window in range(WINDOWS)]
+    place, window = np.concatenate(rows_of), np.repeat(range(WINDOWS), [len(some) for some in rows_of])
+    order = np.argsort(every["kind"].to_numpy()[place], kind="stable")
+    found = every.iloc[place[order]].assign(window=window[order])
     key = ["kind", "group", "window"]
-    place = (found.groupby(key, sort=False).ngroup().to_numpy(), found["row"].to_numpy())
+    cells = (found.groupby(key, sort=False).ngroup().to_numpy(), found["row"].to_numpy())
     names = found.drop_duplicates(key)[[*key, "width", "nights", "limit"]].reset_index(drop=True)
     shape = (len(names), len(dealt_with))
-    members = csr_array((np.ones(len(found)), place), shape)
-    return Groups(names, members, csr_array((found["expected"].to_numpy(), place), shape), dealt_with)
+    members = csr_array((np.ones(len(found)), cells), shape)
+    return Groups(names, members, csr_array((found["expected"].to_numpy(), cells), shape), dealt_with)
 
 
 def _similar(normal: np.ndarray) -> np.ndarray:
