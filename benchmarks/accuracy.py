@@ -6,11 +6,13 @@ The newest half of each data set is four test blocks, each predicted from all ro
 peers run in an environment of their own, ``.venv-peers``, made by uv from ``benchmarks/peers.txt``: LightGBM,
 histogram gradient boosting, CatBoost, logistic regression and extra trees at their defaults, the plain average of
 their probabilities, and FLAML with the wall time that the default recipe took. Metrics are means over the blocks;
-their intervals, and those of differences, come from a paired bootstrap of the rows within each block. Predictions
-are kept in ``--folder``: a second run goes on where the first was stopped.
+their intervals, and those of differences, come from leaving out runs of successive rows, since defects come in runs.
+Predictions are kept in ``--folder`` with what they were made from, data and program: a second run goes on where the
+first was stopped, and makes anew what would come out otherwise.
 """
 
 import argparse
+import hashlib
 import itertools
 import json
 import os
@@ -24,24 +26,27 @@ import pandas as pd
 from accuracy_data import data_sets
 from sklearn.metrics import log_loss
 
-from qma_predict.learn.metrics import average_precision, recall_at_capacity
+from qma_predict.learn import runs
+from qma_predict.learn.at_capacity import recall_at_capacity
+from qma_predict.learn.metrics import average_precision, brier_skill
 from qma_predict.learn.recipes import make_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / ".venv-peers"
+LEARN = ROOT / "qma_predict/learn"
 BLOCKS = 4
-REPLICATES = 300
 OURS = "qma default"
 SINGLE = ("lightgbm", "hist_gradient_boosting", "catboost", "logistic", "extra_trees")
 AVERAGE = "average of peers"
 
-Metric = Callable[[np.ndarray, np.ndarray], float]
+Metric = Callable[[np.ndarray, np.ndarray, float], float]
 METRICS: dict[str, tuple[Metric, int]] = {
-    "average precision": (average_precision, -1),
-    "recall at 5 %": (lambda y, p: recall_at_capacity(y, p, capacity=max(1, round(0.05 * len(y)))), -1),
-    "log loss": (lambda y, p: log_loss(y, np.clip(p, 1e-6, 1 - 1e-6), labels=[0, 1]), 1),
+    "average precision": (lambda y, p, _: average_precision(y, p), -1),
+    "recall at 5 %": (lambda y, p, _: recall_at_capacity(y, p, capacity=max(1, round(0.05 * len(y)))), -1),
+    "log loss": (lambda y, p, _: log_loss(y, np.clip(p, 1e-6, 1 - 1e-6), labels=[0, 1]), 1),
+    "Brier skill": (lambda y, p, rate: brier_skill(y, p, prevalence=rate), -1),
 }
-"""Each metric, and the sign that makes the better of two rank first."""
+"""Each metric of labels, scores and the rate of the training rows, and the sign that makes the better rank first."""
 
 
 def main() -> None:
@@ -74,18 +79,25 @@ def write_folds(folder: Path, names: set[str] | None) -> Iterator[Path]:
             X.iloc[start:end].to_parquet(fold / "test.parquet")
             np.save(fold / "train.npy", y[:start])
             np.save(fold / "test.npy", y[start:end])
+            parts = [fold / f"{part}.{kind}" for part in ("train", "test") for kind in ("parquet", "npy")]
+            (fold / "digest").write_text(digest(parts))
             yield fold
 
 
+def digest(files: list[Path]) -> str:
+    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
+
+
 def run_ours(fold: Path, jobs: int) -> None:
-    if (fold / f"{OURS}.json").exists():
+    kept, made_from = fold / f"{OURS}.json", digest([fold / "digest", *sorted(LEARN.rglob("*.py"))])
+    if kept.exists() and json.loads(kept.read_text()).get("made_from") == made_from:
         return
     X, y = pd.read_parquet(fold / "train.parquet"), np.load(fold / "train.npy")
     began = time.perf_counter()
     model = make_recipe("default").set_params(n_jobs=jobs).fit(X, y)
     seconds = time.perf_counter() - began
     score = model.predict_proba(pd.read_parquet(fold / "test.parquet"))[:, 1]
-    (fold / f"{OURS}.json").write_text(json.dumps({"seconds": seconds, "score": score.tolist()}))
+    kept.write_text(json.dumps({"made_from": made_from, "seconds": seconds, "score": score.tolist()}))
 
 
 def run_peers(folds: list[Path], jobs: int) -> None:
@@ -115,7 +127,9 @@ def report(folds: list[Path]) -> None:
     values, seconds, promised = {}, {}, {}
     for name, blocks in sets.items():
         some = [read(fold) for fold in blocks]
-        values[name] = bootstrap([(y, scores) for y, scores, _ in some if 0 < y.sum() < len(y)])
+        rates = [float(np.load(fold / "train.npy").mean()) for fold in blocks]
+        known = [(y, scores, rate) for (y, scores, _), rate in zip(some, rates, strict=True) if 0 < y.sum() < len(y)]
+        values[name] = {metric: leaving_out_runs(known, value) for metric, (value, _) in METRICS.items()}
         seconds[name] = pd.DataFrame([spent for *_, spent in some]).mean()
         found = sum(y.sum() for y, *_ in some)
         promised[name] = found / pd.Series(pd.DataFrame([{k: s.sum() for k, s in r.items()} for _, r, _ in some]).sum())
@@ -129,56 +143,43 @@ def report(folds: list[Path]) -> None:
     print(f"\nload average over 1, 5 and 15 minutes at the end: {os.getloadavg()}, {os.cpu_count()} cores")
 
 
-def bootstrap(blocks: list[tuple[np.ndarray, dict[str, np.ndarray]]]) -> dict[str, pd.DataFrame]:
-    """Each metric as a frame: a column a contestant, the value as it is in the first row, replicates below."""
-    names = sorted(set.intersection(*(set(scores) for _, scores in blocks)))
-    rng = np.random.default_rng(0)
-    rows: dict[str, list[pd.DataFrame]] = {metric: [] for metric in METRICS}
-    for y, scores in blocks:
-        draws = rng.multinomial(len(y), np.full(len(y), 1 / len(y)), size=REPLICATES)
-        draws[draws @ y == 0] = 1
-        redrawn = {name: redraw(y, scores[name], draws) for name in names}
-        for metric, (value, _) in METRICS.items():
-            whole = pd.DataFrame({name: [value(y, scores[name])] for name in names})
-            drawn = pd.DataFrame({name: redrawn[name][metric] for name in names})
-            rows[metric].append(pd.concat([whole, drawn], ignore_index=True))
-    return {metric: sum(tables) / len(tables) for metric, tables in rows.items()}
+def leaving_out_runs(
+    blocks: list[tuple[np.ndarray, dict[str, np.ndarray], float]], value: Metric
+) -> list[pd.DataFrame]:
+    """Of each block a frame, a column a contestant: the value of all its rows, and below with each run left out."""
+    names = sorted(set.intersection(*(set(scores) for _, scores, _ in blocks)))
+    tables = []
+    for y, scores, rate in blocks:
+        left = runs.leaving_out(np.arange(len(y)), runs.run_length(len(y)))
+        rows = [
+            {name: value(y[some], scores[name][some], rate) if y[some].any() else np.nan for name in names}
+            for some in left
+        ]
+        tables.append(pd.DataFrame(rows))
+    return tables
 
 
-def redraw(y: np.ndarray, score: np.ndarray, draws: np.ndarray) -> dict[str, np.ndarray]:
-    """Each metric for each draw; ``draws[i, j]`` is how often draw i holds row j. Ties are broken as rows come."""
-    order = np.argsort(-score, kind="stable")
-    units = draws[:, order]
-    defects = units * y[order]
-    above, found = units.cumsum(axis=1), defects.cumsum(axis=1)
-    precision = found / np.maximum(above, 1)
-    listed = np.clip(max(1, round(0.05 * len(y))) - (above - units), 0, units)
-    loss = -np.log(np.where(y == 1, np.clip(score, 1e-6, 1 - 1e-6), 1 - np.clip(score, 1e-6, 1 - 1e-6)))
-    total = defects.sum(axis=1)
-    return {
-        "average precision": (defects * precision).sum(axis=1) / total,
-        "recall at 5 %": (defects * listed / np.maximum(units, 1)).sum(axis=1) / total,
-        "log loss": draws @ loss / draws.sum(axis=1),
-    }
+def interval(blocks: list[pd.Series]) -> tuple[float, float, float]:
+    """The mean over blocks and its 95 % interval."""
+    spread = runs.spread_of([block.to_numpy() for block in blocks])
+    return spread.value, spread.low(0.975), spread.high(0.975)
 
 
-def print_metric(values: dict[str, pd.DataFrame], sign: int) -> None:
+def print_metric(values: dict[str, list[pd.DataFrame]], sign: int) -> None:
     cells, ranks = {}, {}
-    for name, table in values.items():
-        low, high = table.iloc[1:].quantile(0.025), table.iloc[1:].quantile(0.975)
-        cells[name] = {c: f"{table[c].iloc[0]:.3f} ({low[c]:.3f}-{high[c]:.3f})" for c in table}
-        ranks[name] = (sign * table.iloc[0]).rank()
+    for name, blocks in values.items():
+        found = {c: interval([block[c] for block in blocks]) for c in blocks[0]}
+        cells[name] = {c: f"{value:.3f} ({low:.3f} to {high:.3f})" for c, (value, low, high) in found.items()}
+        ranks[name] = pd.Series({c: sign * value for c, (value, *_) in found.items()}).rank()
     shown = pd.DataFrame(cells)
     shown.insert(0, "mean rank", pd.DataFrame(ranks).mean(axis=1).round(2))
     print(shown.sort_values("mean rank").to_string())
     print()
-    for name, table in values.items():
-        best = (sign * table[[c for c in SINGLE if c in table]].iloc[0]).idxmin()
-        difference = -sign * (table[OURS] - table[best])
-        low, high = difference.iloc[1:].quantile([0.025, 0.975])
+    for name, blocks in values.items():
+        best = min((c for c in SINGLE if c in blocks[0]), key=lambda c: ranks[name][c])
+        value, low, high = interval([-sign * (block[OURS] - block[best]) for block in blocks])
         verdict = "WORSE" if high < 0 else "better" if low > 0 else "not distinguishable"
-        gain = f"{difference.iloc[0]:+.3f} ({low:+.3f} to {high:+.3f})"
-        print(f"{name}: {gain} against {best}, the best single one: {verdict}")
+        print(f"{name}: {value:+.3f} ({low:+.3f} to {high:+.3f}) against {best}, the best single one: {verdict}")
 
 
 if __name__ == "__main__":

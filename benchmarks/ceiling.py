@@ -12,7 +12,10 @@ labels that the recipe gets, and sees nothing but the drivers:
 ``readings``  their best estimate from the unit's own readings and their set points: what the recipe's columns hold.
 
 Estimates are regressions on the true states of older units, inspected or not. Training rows are the newest units
-whose label is known and mature at the origin and that hold so many defects. The last 56 days are two blocks. A second,
+whose label is known and mature at the origin and that hold so many defects, of a plant that makes half as many units a
+day. Beside the default recipe, which gets a line's columns, stands the same recipe on the six states and the product
+alone, true ones and those that the unit's own readings tell: what it loses by not knowing the form of the mechanisms,
+and, from there to all columns, by having to find them. The last 56 days are two blocks. A second,
 smaller plant has its base rate jump at the start of the first block; at the start of the second one the recipe is
 fitted again on all labels known by then, or the old model follows them.
 
@@ -21,9 +24,10 @@ units, "true" against the true state of all units, as the gate with its known er
 """
 
 import argparse
+import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +56,7 @@ DRIVERS |= {"pressure_loss": "cast", "imbalance": "cast", "wear": "mill"}
 """Each hidden state, and the station whose tags feel it."""
 
 LEARNERS = ("ceiling", "history", "readings")
+ON_STATES = {"default on true states": "ceiling", "default on states read": "readings"}
 JUMPS = {"unexplained + 2 %": (1.0, 0.02), "all causes halved": (0.5, 0.0)}
 """Factor of every mechanism's chance and what is added to the unexplained one, from the jump on."""
 
@@ -78,7 +83,8 @@ def main() -> None:
     began = time.perf_counter()
     precision, days, recall = [], [], []
     for seed in chosen.seeds:
-        for values, sums, found in of_plant(seed, sorted(chosen.defects), chosen.jobs):
+        for size in sorted(chosen.defects):
+            values, sums, found = of_plant(seed, size, chosen.jobs)
             precision.append(values)
             days.append(sums)
             recall.append(found)
@@ -89,9 +95,9 @@ def main() -> None:
     print(f"\n{time.perf_counter() - began:.0f} s; load average at the end {os.getloadavg()}, {os.cpu_count()} cores")
 
 
-def of_plant(seed: int, sizes: list[int], jobs: int) -> Iterator[tuple[dict[str, float], pd.DataFrame, pd.DataFrame]]:
-    """Yield, for each number of labelled defects: average precisions, sums of each later day, recall by mechanism."""
-    plant = simulate(days=DAYS, units_per_day=max(sizes) // 2, seed=seed)
+def of_plant(seed: int, size: int, jobs: int) -> tuple[dict[str, float], pd.DataFrame, pd.DataFrame]:
+    """Average precisions with so many labelled defects, sums of each later day, recall by mechanism."""
+    plant = simulate(days=DAYS, units_per_day=size // 2, seed=seed)
     X, end, product = plant_features(plant), plant.flow.ended[:, -1], plant.flow.product
     origin = int(end.max()) - 2 * BLOCK
     test = np.flatnonzero(end > origin)
@@ -99,26 +105,39 @@ def of_plant(seed: int, sizes: list[int], jobs: int) -> Iterator[tuple[dict[str,
     labels, final = labels_at(plant, origin), labels_at(plant, int(end.max()) + 60 * DAY)
     known = np.argsort(end, kind="stable")
     known = known[~np.isnan(labels[known])]
-    drivers: dict[str, States] = {}
-    for size in sizes:
-        newest = known[np.cumsum(labels[known][::-1])[::-1] <= size]
-        y = labels[newest].astype(int)
-        kept = CACHE / f"{seed}.{max(sizes)}.{size}.npy"
-        if not kept.exists():
-            drivers = drivers or all_drivers(plant, np.flatnonzero(end <= origin))
-            risks = []
-            for states in drivers.values():
-                theta = fit_ceiling(some(states, newest), product[newest], y)
-                risks.append(1.0 - good(theta, some(states, test), product[test]))
-            CACHE.mkdir(parents=True, exist_ok=True)
-            np.save(kept, risks)
-        model = make_recipe("default").set_params(n_jobs=jobs).fit(X.iloc[newest], y)
-        scores = {"oracle": truth["probability"].to_numpy()} | dict(zip(LEARNERS, np.load(kept), strict=True))
-        scores["default"] = model.predict_proba(X.iloc[test])[:, 1]
-        values = {name: average_precision(truth["defect"].to_numpy(), score) for name, score in scores.items()}
-        days = sums_by_day(plant, test, scores["default"], final, y.mean()).assign(what=f"{size} defects")
-        found = recalls(truth, scores).assign(size=size)
-        yield {"seed": seed, "size": size, "defects": y.sum()} | values, days.assign(seed=seed), found
+    newest = known[np.cumsum(labels[known][::-1])[::-1] <= size]
+    y = labels[newest].astype(int)
+    kept = CACHE / f"{seed}.{size}.{digest_of_plants()}.npz"
+    if not kept.exists():
+        drivers = all_drivers(plant, np.flatnonzero(end <= origin))
+        risks = {}
+        for name, states in drivers.items():
+            theta = fit_ceiling(some(states, newest), product[newest], y)
+            risks[name] = 1.0 - good(theta, some(states, test), product[test])
+        tables = {f"{name} states": np.column_stack(list(drivers[name].values())) for name in ON_STATES.values()}
+        CACHE.mkdir(parents=True, exist_ok=True)
+        np.savez(kept, **risks, **tables)
+
+    def recipe(rows: pd.DataFrame) -> np.ndarray:
+        model = make_recipe("default").set_params(n_jobs=jobs).fit(rows.iloc[newest], y)
+        return model.predict_proba(rows.iloc[test])[:, 1]
+
+    with np.load(kept) as found:
+        scores = {"oracle": truth["probability"].to_numpy()} | {name: found[name] for name in LEARNERS}
+        scores["default"] = recipe(X)
+        for name, of in ON_STATES.items():
+            states = pd.DataFrame(found[f"{of} states"]).add_prefix("state.")
+            scores[name] = recipe(states.assign(product=X["unit.product"].to_numpy()))
+    values = {name: average_precision(truth["defect"].to_numpy(), score) for name, score in scores.items()}
+    days = sums_by_day(plant, test, scores["default"], final, y.mean()).assign(what=f"{size} defects")
+    found_by = recalls(truth, scores).assign(size=size)
+    return {"seed": seed, "size": size, "defects": y.sum()} | values, days.assign(seed=seed), found_by
+
+
+def digest_of_plants() -> str:
+    """What the ceiling learners' scores depend on beside seed and size: this file and the simulation."""
+    files = [Path(__file__), *sorted(Path(mechanisms.__file__).parent.glob("*.py"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def labels_at(plant: Plant, moment: int) -> np.ndarray:
@@ -311,7 +330,8 @@ def of_jump(seed: int, jobs: int) -> pd.DataFrame:
 
 def print_precision(precision: pd.DataFrame, recall: pd.DataFrame) -> None:
     for size, rows in precision.groupby("size"):
-        ratios = pd.DataFrame({f"default/{name}": rows["default"] / rows[name] for name in ("oracle", *LEARNERS)})
+        pairs = [("default", name) for name in ("oracle", *LEARNERS)] + list(ON_STATES.items())
+        ratios = pd.DataFrame({f"{one} / {other}": rows[one] / rows[other] for one, other in pairs})
         print(f"\n## average precision with {size} labelled defects: true state of all units of the later blocks\n")
         print(rows.join(ratios).round(3).to_string(index=False))
         for name in ratios:

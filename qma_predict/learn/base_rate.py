@@ -7,6 +7,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit, xlogy
 
 _SMALLEST_SCORE = 1e-9
+_MOST_RUNS, _DEFECTS_OF_A_RUN, _PRIOR_RUNS = 10, 3, 3
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,13 @@ class BaseRateShift:
 
 
 def base_rate_shift(
-    probability: object, y: object, *, known_from: float = np.inf, strength: float = 5.0, sample_weight: object = None
+    probability: object,
+    y: object,
+    *,
+    known_from: float = np.inf,
+    strength: float = 5.0,
+    dispersion: float = 1.0,
+    sample_weight: object = None,
 ) -> BaseRateShift:
     """Return how far the base rate has moved from what probabilities promise, judged by newer labels.
 
@@ -52,7 +59,9 @@ def base_rate_shift(
     ``exp(log((O + 1/2) / (E + 1/2)) +- z * sqrt(1 / (O + 1/2) + 1 / known_from))``: the count varies as
     Poisson's, and the level of the probabilities was itself learnt from a number of defects. With weights, `O` and
     `E` are sums of weights; for the interval and the significance they are divided by `weight_of_a_defect`, since a
-    sum of unequal weights varies more than a count.
+    sum of unequal weights varies more than a count. Where defects come in bursts, a count varies by `dispersion` times
+    as much, and tells as much as one that is so many times smaller: `O`, `E` and `known_from` are divided by it there,
+    and the weight of no shift is multiplied.
 
     Parameters
     ----------
@@ -65,6 +74,8 @@ def base_rate_shift(
         of theirs divided by their `weight_of_a_defect`.
     strength : float, default 5.0
         Weight of no shift [defects].
+    dispersion : float, default 1.0
+        Variance of a count of defects, in that of Poisson's; see `dispersion_of`.
     sample_weight : array-like, shape (n_rows,), optional
 
     Raises
@@ -87,11 +98,12 @@ def base_rate_shift(
     observed, expected = float(weight @ labels), float(weight @ expit(z))
     if not weight.any():
         return BaseRateShift(0.0, 0.0, 0.0, np.nan, np.nan, np.nan, False, "")
-    target = expected * (observed + strength) / (expected + strength)
+    prior = strength * dispersion
+    target = expected * (observed + prior) / (expected + prior)
     target = min(target, 0.999 * float(weight.sum()))
     level = brentq(lambda s: float(weight @ expit(z + s)) - target, -40.0, 40.0)
-    each = weight_of_a_defect(expit(z), labels, weight)
-    found, promised = observed / each, expected / each
+    each = weight_of_a_defect(expit(z), labels, weight) * dispersion
+    found, promised, known_from = observed / each, expected / each, known_from / dispersion
     ratio = (found + 0.5) / (promised + 0.5)  # the halves keep the interval finite without defects
     deviation = np.sqrt(1.0 / (found + 0.5) + 1.0 / max(known_from, 0.5))
     low, high = float(ratio * np.exp(-1.96 * deviation)), float(ratio * np.exp(1.96 * deviation))
@@ -102,6 +114,48 @@ def base_rate_shift(
     )
     raw = observed / expected if expected else np.nan
     return BaseRateShift(float(level), observed, expected, raw, low, high, significant, notice if significant else "")
+
+
+def dispersion_of(probability: object, y: object, *, block: object, sample_weight: object = None) -> float:
+    """Return by how much the number of defects varies from one run of rows to the next, in Poisson's variance.
+
+    Each block is cut into runs of successive rows that hold three defects or more on average, ten at most. With `O`
+    defects observed in a run and `E` promised, moved to the level of its block, it is ``sum (O - E)^2 / E`` over the
+    runs by their number less one for each block, shrunk towards 1 with the weight of three runs, and 1 at least. So a
+    level that differs between blocks does not count, and a burst within one does.
+
+    Parameters
+    ----------
+    probability, y, sample_weight
+        See `base_rate_shift`; in time order.
+    block : array-like of int, shape (n_rows,)
+
+    References
+    ----------
+    McCullagh, P. and Nelder, J. (1989). Generalized Linear Models, 2nd edition, section 6.2: overdispersion.
+
+    Examples
+    --------
+    >>> spread, burst = np.tile([1] + [0] * 19, 50), np.repeat([0, 1, 0], [480, 50, 470])
+    >>> [round(dispersion_of(np.full(1000, 0.05), y, block=np.zeros(1000)), 1) for y in (spread, burst)]
+    [1.0, 17.8]
+    """
+    z, labels, block = log_odds(probability), np.asarray(y, dtype=float), np.asarray(block)
+    weight = weights_of(sample_weight, len(z))
+    squares, freedom = 0.0, 0
+    for one in np.unique(block):
+        rows = np.flatnonzero(block == one)
+        runs = int(min(_MOST_RUNS, labels[rows].sum() // _DEFECTS_OF_A_RUN))
+        if runs < 2:
+            continue
+        level = base_rate_shift(expit(z[rows]), labels[rows], strength=0.5, sample_weight=weight[rows]).log_odds
+        risk = expit(z[rows] + level)
+        run = np.arange(len(rows)) * runs // len(rows)
+        each = weight_of_a_defect(risk, labels[rows], weight[rows])
+        found, promised = (np.bincount(run, weight[rows] * part) / each for part in (labels[rows], risk))
+        squares += float(((found - promised) ** 2 / np.maximum(promised, _SMALLEST_SCORE)).sum())
+        freedom += runs - 1
+    return max(1.0, (squares + _PRIOR_RUNS) / (freedom + _PRIOR_RUNS))
 
 
 def weight_of_a_defect(probability: object, y: object, sample_weight: object = None) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import _BaseComposition
@@ -24,6 +25,9 @@ from qma_predict.learn.calibration import Calibration
 from qma_predict.learn.later import later_blocks, passing_texts
 from qma_predict.learn.mixture import mixture_weights, weighted_mean
 from qma_predict.learn.prepare import PlantColumns
+
+_PLAIN = {"transform_output": "default", "enable_metadata_routing": False}
+"""What members are fitted and asked under: what a user sets for scikit-learn is meant for the recipe, not for them."""
 
 
 class CalibratedBlend(ClassifierMixin, _BaseComposition):
@@ -120,17 +124,18 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
             What belongs together, say the parts of one shot: rows whose group goes on in a later block are not
             learnt from before it. A row whose group is missing belongs with no other.
         sample_weight : array-like, shape (n_rows,), optional
-            Members whose `fit` takes no weights are fitted without; their scores are calibrated with them.
+            Up to a factor; a row of weight 0 counts as if it were not there. Members whose `fit` takes no weights are
+            fitted without; their scores are calibrated with them.
 
         Raises
         ------
         NotEnoughData
             Only one class.
         ValueError
-            More than two classes, labels that are missing, lengths that differ, or `X` as in `PlantColumns`.
+            More than two classes, labels that are missing, weights below 0, lengths that differ, or `X` as in
+            `PlantColumns`.
         """
-        frame, labels = self._take(X, y)
-        weight = None if sample_weight is None else _check_sample_weight(sample_weight, frame, dtype=float)
+        frame, labels, weight, groups = self._take(X, y, sample_weight, groups)
         origins = later_blocks(labels, groups)
         jobs = [*origins, (np.arange(len(labels)), np.arange(0))]
         prepare = clone(self.prepare) if self.prepare is not None else PlantColumns()
@@ -182,7 +187,8 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
         Parameters
         ----------
         X, y, sample_weight
-            As `fit`, of rows newer than those of `fit`; one class is enough.
+            As `fit`, of rows newer than those of `fit`; one class is enough, and rows whose label is missing, since it
+            is not known yet, count for nothing.
 
         Returns
         -------
@@ -190,13 +196,17 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
             Its `notice` is a sentence for people where the move is significant, else empty.
         """
         raw = self._raw(X)
-        labels = (np.asarray(y) == self.classes_[1]).astype(float)
-        self.shift_ = self.calibration_.follow(raw, labels, sample_weight)
+        labels = pd.Series(y).reset_index(drop=True)
+        known = labels.notna().to_numpy()
+        defect = (labels[known].to_numpy() == self.classes_[1]).astype(float)
+        weight = None if sample_weight is None else _relative(np.asarray(sample_weight, dtype=float)[known])
+        self.shift_ = self.calibration_.follow(raw[known], defect, weight)
         return self.shift_
 
     def _raw(self, X: object) -> np.ndarray:
         check_is_fitted(self, "members_")
-        values = self.prepare_.transform(self._known(X))
+        with config_context(**_PLAIN):
+            values = self.prepare_.transform(self._known(X))
         return weighted_mean(self.weights_, [_defect(model, values) for model in self.members_])
 
     def _calibrate(
@@ -223,8 +233,10 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
         self.shift_ = self.calibration_.drift_
         self.later_ = np.column_stack([self.calibration_.apply(raw), labels[rows]])
 
-    def _take(self, X: object, y: object) -> tuple[pd.DataFrame, np.ndarray]:
-        """Frame and labels, checked; sets what a scikit-learn estimator knows of what it was fitted on."""
+    def _take(
+        self, X: object, y: object, sample_weight: object, groups: object
+    ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray | None, object]:
+        """What `fit` is given, checked, of rows that count; sets what an estimator knows of what it was fitted on."""
         names = ", ".join(name for name, _ in self.members)
         if y is None:
             raise ValueError(f"{names}: requires y to be passed, but the target y is None")
@@ -237,6 +249,14 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
                 f"{names}: {int(pd.isna(target).sum())} labels are missing (NaN); expected 1 or 0 for each"
             )
         check_classification_targets(target)
+        _check_feature_names(self, X, reset=True)
+        self.n_features_in_ = frame.shape[1]
+        weight = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(sample_weight, frame, dtype=float, ensure_non_negative=True)
+            counts = weight > 0
+            frame, target, weight = frame[counts], target[counts], _relative(weight[counts])
+            groups = None if groups is None else pd.Series(groups).reset_index(drop=True)[counts]
         self.classes_ = np.unique(target)
         if len(self.classes_) > 2:
             raise ValueError(
@@ -249,21 +269,20 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
                 f"{names}: found {defects} defects and {len(labels) - defects} good units to learn from, "
                 "need at least one of each. Wait for more known labels, or take a longer history."
             )
-        _check_feature_names(self, X, reset=True)
-        self.n_features_in_ = frame.shape[1]
-        return frame, labels
+        return frame, labels, weight, groups
 
     def _known(self, X: object) -> pd.DataFrame:
-        if isinstance(X, pd.DataFrame):
+        names = getattr(self, "feature_names_in_", None)
+        if isinstance(X, pd.DataFrame) and names is not None:
             return X
-        values = _array(self, X)
-        if values.shape[1] != self.n_features_in_:
+        frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(_array(self, X))
+        if frame.shape[1] != self.n_features_in_:
             raise ValueError(
-                f"X has {values.shape[1]} features, but {type(self).__name__} is expecting "
+                f"X has {frame.shape[1]} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input"
             )
         _check_feature_names(self, X, reset=False)
-        return pd.DataFrame(values, columns=getattr(self, "feature_names_in_", None))
+        return frame.set_axis(range(self.n_features_in_) if names is None else names, axis=1)
 
     def __sklearn_tags__(self) -> Tags:
         """What scikit-learn may expect: two classes, texts, missing values."""
@@ -283,15 +302,17 @@ def _prepare(
     later: np.ndarray,
 ) -> tuple[BaseEstimator, np.ndarray, np.ndarray | None]:
     fitted = clone(prepare)
-    values = fitted.fit_transform(frame.iloc[train], labels[train], sample_weight=_some(weight, train))
-    return fitted, values, fitted.transform(frame.iloc[later]) if len(later) else None
+    with config_context(**_PLAIN):
+        values = fitted.fit_transform(frame.iloc[train], labels[train], sample_weight=_some(weight, train))
+        return fitted, values, fitted.transform(frame.iloc[later]) if len(later) else None
 
 
 def _fit_member(
     member: BaseEstimator, values: np.ndarray, labels: np.ndarray, weight: np.ndarray | None, new: np.ndarray | None
 ) -> tuple[BaseEstimator, np.ndarray | None]:
     model = clone(member)
-    model.fit(values, labels, **({} if weight is None else _as_it_takes(weight, model)))
+    with config_context(**_PLAIN):
+        model.fit(values, labels, **({} if weight is None else _as_it_takes(weight, model)))
     return model, None if new is None else _defect(model, new)
 
 
@@ -307,7 +328,13 @@ def _as_it_takes(weight: np.ndarray, model: BaseEstimator) -> dict[str, np.ndarr
 
 
 def _defect(model: BaseEstimator, values: np.ndarray) -> np.ndarray:
-    return np.asarray(model.predict_proba(values), dtype=float)[:, 1]
+    with config_context(**_PLAIN):
+        return np.asarray(model.predict_proba(values), dtype=float)[:, 1]
+
+
+def _relative(weight: np.ndarray) -> np.ndarray:
+    """Return weights whose mean is 1: what they are counted in tells nothing."""
+    return weight / weight.mean() if weight.any() else weight
 
 
 def _some(weight: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
@@ -315,4 +342,4 @@ def _some(weight: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
 
 
 def _array(estimator: BaseEstimator, X: object) -> np.ndarray:
-    return check_array(X, dtype="numeric", ensure_all_finite=False, estimator=estimator, input_name="X")
+    return check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator, input_name="X")

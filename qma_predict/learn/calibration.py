@@ -1,5 +1,8 @@
 """Probabilities that mean what they say, learnt from few defects."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit
@@ -7,7 +10,14 @@ from sklearn.base import BaseEstimator
 from sklearn.isotonic import isotonic_regression
 from sklearn.utils.validation import check_is_fitted
 
-from qma_predict.learn.base_rate import BaseRateShift, base_rate_shift, log_odds, weight_of_a_defect, weights_of
+from qma_predict.learn.base_rate import (
+    BaseRateShift,
+    base_rate_shift,
+    dispersion_of,
+    log_odds,
+    weight_of_a_defect,
+    weights_of,
+)
 
 MIN_OF_EACH_CLASS = 10
 """With fewer later defects, or goods, scores are a ranking: too few to say that they are probabilities."""
@@ -124,7 +134,8 @@ class Calibration(BaseEstimator):
     scores the rows themselves does not tell: it has seen them.) The level is that of the older blocks, moved to where
     the newest puts it, since a plant is more like last month than like last year: shrunk with `strength`, unless the
     newest differs significantly, as after a jump of the base rate. Of a single block the older half of the rows and
-    the newer one take these parts.
+    the newer one take these parts. How much a level says depends on how the defects come: a burst that ended is no
+    jump (`dispersion_of`).
 
     Parameters
     ----------
@@ -147,6 +158,8 @@ class Calibration(BaseEstimator):
         Added to the log odds after all that: the base rate has moved since; see `follow`.
     base_rate_ : float
         Share of defects among all rows that were learnt from.
+    dispersion_ : float
+        How much more the number of later defects varied from run to run than by chance alone.
     rows_, defects_ : int
         That calibrated.
     worth_ : float
@@ -200,7 +213,7 @@ class Calibration(BaseEstimator):
         rarer = min(labels.sum(), len(labels) - labels.sum())
         self.rows_, self.defects_ = len(labels), int(labels.sum())
         self.steps_, self.shift_, self.base_rate_ = np.empty((2, 0)), 0.0, float(base_rate)
-        self.drift_ = base_rate_shift([], [])
+        self.drift_, self.dispersion_ = base_rate_shift([], []), 1.0
         self.worth_ = _worth(self._mixed(score), labels, sample_weight)
         self.is_ranking_ = bool(rarer < MIN_OF_EACH_CLASS)
         if self.is_ranking_:
@@ -216,22 +229,26 @@ class Calibration(BaseEstimator):
         promised = self.slope_ * log_odds(mixed) + self.offset_
         rates = np.full(len(labels), base_rate) if learnt_rate is None else np.asarray(learnt_rate, dtype=float)
         raised = promised + self.slope_ * (log_odds([base_rate]) - log_odds(rates))
-        level = self._level(raised, labels, number, weight)
+        part = number if number.any() else (np.arange(len(labels)) >= len(labels) // 2).astype(int)
+        self.dispersion_ = dispersion_of(expit(raised), labels, block=part, sample_weight=weight)
+        level = self._level(raised, labels, part, weight)
         if not number.any() and not self.drift_.is_significant:
             known_from = max(learnt_from - rarer, 0.0) * self.worth_ / self.defects_
-            self.drift_ = _since_learnt(expit(promised), rates, labels, weight, known_from) or self.drift_
+            found = {"known_from": known_from, "dispersion": self.dispersion_, "sample_weight": weight}
+            self.drift_ = _since_learnt(expit(promised), rates, labels, found) or self.drift_
         self.offset_ += level
         if self.method_ == "isotonic":
             self.steps_ = _isotonic_steps(raised + level, labels, weight)
         return self
 
-    def _level(self, raised: np.ndarray, labels: np.ndarray, number: np.ndarray, weight: np.ndarray) -> float:
-        """Log odds to add: those of the older blocks, and by how much the newest differs; of one block, the halves."""
+    def _level(self, raised: np.ndarray, labels: np.ndarray, part: np.ndarray, weight: np.ndarray) -> float:
+        """Log odds to add: those of the older parts, and by how much the newest differs."""
 
         def shift(rows: np.ndarray, level: float, **options: float) -> BaseRateShift:
+            options |= {"dispersion": self.dispersion_}
             return base_rate_shift(expit(raised[rows] + level), labels[rows], sample_weight=weight[rows], **options)
 
-        newest = number == number.max() if number.any() else np.arange(len(labels)) >= len(labels) // 2
+        newest = part == part.max()
         seen = shift(~newest, 0.0, strength=_NEXT_TO_NONE).log_odds
         worth = _worth(expit(raised[~newest]), labels[~newest], weight[~newest])
         self.drift_ = shift(newest, seen, known_from=worth)
@@ -258,7 +275,8 @@ class Calibration(BaseEstimator):
             As `fit`, of rows newer than those that were learnt from.
         """
         self.shift_ = 0.0
-        shift = base_rate_shift(self.apply(score), y, known_from=self.worth_, sample_weight=sample_weight)
+        known = {"known_from": self.worth_, "dispersion": self.dispersion_}
+        shift = base_rate_shift(self.apply(score), y, sample_weight=sample_weight, **known)
         self.shift_ = shift.log_odds
         return shift
 
@@ -273,15 +291,13 @@ def _worth(probability: object, labels: np.ndarray, sample_weight: object) -> fl
 
 
 def _since_learnt(
-    promised: np.ndarray, rates: np.ndarray, labels: np.ndarray, weight: np.ndarray, known_from: float
+    promised: np.ndarray, rates: np.ndarray, labels: np.ndarray, known: Mapping[str, Any]
 ) -> BaseRateShift | None:
     """Return how a block differs from what was promised, if the rate that was learnt shows it too, else None.
 
     Scores alone do not show it: a classifier that is too sure promises another number than the rate it learnt.
     """
-    by_score, by_rate = (
-        base_rate_shift(one, labels, known_from=known_from, sample_weight=weight) for one in (promised, rates)
-    )
+    by_score, by_rate = (base_rate_shift(one, labels, **known) for one in (promised, rates))
     same = by_score.log_odds * by_rate.log_odds > 0
     return by_score if same and by_score.is_significant and by_rate.is_significant else None
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from qma_predict.learn.prepare import category_names, is_number
+from qma_predict.learn.columns import category_names, is_number
 
 ENOUGH_LATER = 100
 """So many later defects (or goods, if rarer) calibrate; more blocks are not set apart for it."""

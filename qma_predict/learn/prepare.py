@@ -1,22 +1,27 @@
 """Tables of a plant as numbers that any classifier takes: the steps before a recipe's model."""
 
-import hashlib
-
 import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
-MIN_ROWS = 10
-"""What fewer rows say, a value or its absence, is not learnt."""
+from qma_predict.learn.columns import (
+    LARGEST,
+    MIN_ROWS,
+    as_frame,
+    category_names,
+    finite,
+    is_number,
+    is_time,
+    origin,
+    useful_numbers,
+)
 
 MAX_INDICATORS = 12
 """A text of more categories becomes a rate."""
 
 _FOLDS = 5
-_LARGEST = float(np.finfo(np.float32).max)
-_FURTHEST = 1e30
 
 
 class PlantColumns(TransformerMixin, BaseEstimator):
@@ -28,12 +33,14 @@ class PlantColumns(TransformerMixin, BaseEstimator):
       is set or absent), and repetitions of an earlier column, value by value;
     * texts with fewer than `MIN_ROWS` known, or of one category, likewise, and those of `ignore`.
 
-    Numbers keep their values and gaps: no value is clipped, since a glitch may be the defect. Infinite counts as
-    missing. A text of at most `MAX_INDICATORS` categories becomes an indicator of each; one of more becomes
-    the log odds of the defect rate of its category, shrunk towards the base rate with the weight of as many
-    rows as hold two defects (or goods, if they are rarer). While fitting, the rate of a row comes from the four
-    fifths of the rows, drawn at random, that it is not in (cross-fitting): its own label never shows in its
-    features. A missing text is a category; one never seen has no indicator, and the base rate.
+    Numbers keep their values and gaps: no value is clipped, since a glitch may be the defect. Only where all are so far
+    from zero that float32 would not tell them apart, as seconds since 1970, they are counted from their median on.
+    Infinite counts as missing; a column of Python objects that are mostly numbers is one of numbers
+    (`columns.is_number`). A text of at most `MAX_INDICATORS` categories becomes an indicator of each; one of more
+    becomes the log odds of the defect rate of its category, shrunk towards the base rate with the weight of as many
+    rows as hold two defects (or goods, if they are rarer). While fitting, the rate of a row comes from the four fifths
+    of the rows, drawn at random, that it is not in (cross-fitting): its own label never shows in its features. A
+    missing text is a category; one never seen has no indicator, and the base rate.
 
     Columns are found by name, whatever their order, if `X` is a frame.
 
@@ -49,8 +56,8 @@ class PlantColumns(TransformerMixin, BaseEstimator):
     feature_names_in_ : numpy.ndarray of str
         Columns of the frame; absent when fitted on an array.
     n_features_in_ : int
-    numbers_ : list
-        Numbers in use, by name (by position in an array).
+    numbers_ : dict of name to float
+        Numbers in use, by name (by position in an array), and from where on they are counted, 0 unless far from it.
     indicators_ : dict of name to list of str
         Texts in use that become indicators, and their categories.
     rates_ : dict of name to dict of str to float
@@ -93,7 +100,7 @@ class PlantColumns(TransformerMixin, BaseEstimator):
         """Fit, and return the rows with rates that their own labels are not in; see `fit`."""
         labels, weight = np.asarray(y, dtype=float), _weights(sample_weight, y)
         frame = self._fit(X, labels, weight)
-        values = self.transform(X)
+        values = self._values(frame)
         fold = stratified_folds(labels, self.random_state)
         for place, name in enumerate(self.rates_, start=len(self.numbers_)):
             values[:, place] = self._cross_fitted(category_names(frame[name]), labels, weight, fold)
@@ -108,13 +115,15 @@ class PlantColumns(TransformerMixin, BaseEstimator):
             If `X` lacks a column in use, or one that held numbers holds a text.
         """
         check_is_fitted(self)
-        frame = as_frame(X)
+        return self._values(as_frame(X))
+
+    def _values(self, frame: pd.DataFrame) -> np.ndarray:
         used = [*self.numbers_, *self.rates_, *self.indicators_]
         if missing := [str(name) for name in used if name not in frame.columns]:
             raise ValueError(f"features: columns are missing: {', '.join(missing)}. Expected those of training.")
         values = np.zeros((len(frame), len(self.get_feature_names_out())), dtype=np.float32)
-        for place, name in enumerate(self.numbers_):
-            values[:, place] = finite(frame[name])
+        for place, (name, start) in enumerate(self.numbers_.items()):
+            values[:, place] = np.clip(finite(frame[name]) - start, -LARGEST, LARGEST)
         place = len(self.numbers_)
         for name, rates in self.rates_.items():
             values[:, place] = category_names(frame[name]).map(rates).astype(float).fillna(self.base_)
@@ -137,8 +146,11 @@ class PlantColumns(TransformerMixin, BaseEstimator):
         frame = as_frame(X)
         ignored = set(self.ignore)
         names = [name for name in frame.columns if name not in ignored]
+        if times := [str(name) for name in names if is_time(frame[name])]:
+            raise ValueError(f"features: columns {', '.join(times)} hold times. Expected numbers or texts.")
         numeric = {name for name in names if is_number(frame[name])}
-        self.numbers_ = useful_numbers(frame, [name for name in names if name in numeric])
+        useful = useful_numbers(frame, [name for name in names if name in numeric])
+        self.numbers_ = {name: origin(finite(frame[name])) for name in useful}
         rate = np.average(labels, weights=weight)
         self.base_ = float(logit(np.clip(rate, 1e-6, 1 - 1e-6)))
         self.rates_: dict[str, dict[str, float]] = {}
@@ -182,12 +194,13 @@ class PlantColumns(TransformerMixin, BaseEstimator):
 class FilledAndScaled(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Gaps filled with the column's median, and columns in standard deviations, for classifiers that need it.
 
-    A column that was all missing is 0. Scaling by quantiles or clipping would hide the outliers that are defects; only
-    beyond 1e30 standard deviations values stay there, since classifiers that count in float32 take nothing larger.
+    A column that was all missing is 0. The outliers that were learnt from stay what they are, since they may be the
+    defects; later values beyond the least and the largest of those are taken for these. Nothing was learnt of what lies
+    beyond, and a set point that moves by a hundred standard deviations of its noise would else outweigh all that was.
 
     Attributes
     ----------
-    median_, mean_, scale_ : numpy.ndarray, shape (n_columns,)
+    median_, mean_, scale_, least_, largest_ : numpy.ndarray, shape (n_columns,)
 
     Examples
     --------
@@ -196,10 +209,10 @@ class FilledAndScaled(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """
 
     def fit(self, X: np.ndarray, y: object = None) -> "FilledAndScaled":
-        """Take median, mean and standard deviation of the known values, a column at a time."""
+        """Take median, mean, standard deviation and range of the known values, a column at a time."""
         X = check_array(X, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan")
-        statistics = [_middle_and_spread(X[:, place]) for place in range(X.shape[1])]
-        self.median_, self.mean_, self.scale_ = np.array(statistics).T
+        statistics = [_statistics(X[:, place]) for place in range(X.shape[1])]
+        self.median_, self.mean_, self.scale_, self.least_, self.largest_ = np.array(statistics).T
         self.n_features_in_ = X.shape[1]
         return self
 
@@ -207,81 +220,8 @@ class FilledAndScaled(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """Return the values filled and scaled, shape (n_rows, n_columns), float64."""
         check_is_fitted(self)
         X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
-        scaled = (np.where(np.isnan(X), self.median_, X) - self.mean_) / self.scale_
-        return np.clip(scaled, -_FURTHEST, _FURTHEST)
-
-
-def as_frame(X: object) -> pd.DataFrame:
-    """Return a frame as it is, and an array as a frame with its positions as names.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As scikit-learn's `check_array`, where `X` is no table of numbers and no frame.
-    """
-    if isinstance(X, pd.DataFrame):
-        if not X.columns.is_unique:
-            twice = X.columns[X.columns.duplicated()].unique()
-            raise ValueError(f"features: names found twice: {', '.join(map(str, twice))}. Expected each once.")
-        if times := [str(name) for name in X.columns if X[name].dtype.kind in "mM"]:
-            raise ValueError(f"features: columns {', '.join(times)} hold times. Expected numbers or texts.")
-        return X
-    return pd.DataFrame(check_array(X, dtype="numeric", ensure_all_finite=False))
-
-
-def is_number(column: pd.Series) -> bool:
-    """Return whether a column holds numbers (or truth values), not texts."""
-    return bool(pd.api.types.is_numeric_dtype(column.dtype))
-
-
-def finite(column: pd.Series) -> np.ndarray:
-    """Return a column as float32 with what is infinite there as NaN.
-
-    Raises
-    ------
-    ValueError
-        If it holds a text that is no number.
-
-    Examples
-    --------
-    >>> finite(pd.Series([1.0, np.inf, 1e300]))
-    array([ 1., nan, nan], dtype=float32)
-    """
-    try:
-        values = column.to_numpy(dtype=float, na_value=np.nan)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"features: column {column.name} held numbers in training, now: {error}") from error
-    return np.where(np.abs(values) <= _LARGEST, values, np.nan).astype(np.float32)
-
-
-def category_names(column: pd.Series) -> pd.Series:
-    """Return a column as texts, the missing as the empty text, with positions as index.
-
-    Examples
-    --------
-    >>> category_names(pd.Series(["P1", None, 7], dtype=object)).tolist()
-    ['P1', '', '7']
-    """
-    values = column.astype(object).reset_index(drop=True)
-    return values.map(str).where(values.notna(), "")
-
-
-def useful_numbers(frame: pd.DataFrame, names: list) -> list:
-    """Return the names of the columns that say something, and not the same as one before; see `PlantColumns`."""
-    kept, seen = [], set()
-    for name in names:
-        values = finite(frame[name])
-        known = ~np.isnan(values)
-        some = values[known]
-        if len(some) < min(MIN_ROWS, len(values)):
-            continue
-        if (some == some[0]).all() and len(values) - len(some) < MIN_ROWS:
-            continue
-        digest = hashlib.blake2b((values + 0.0).tobytes(), digest_size=16).digest()  # minus zero is zero
-        if digest not in seen:
-            seen.add(digest)
-            kept.append(name)
-    return kept
+        known = np.clip(np.where(np.isnan(X), self.median_, X), self.least_, self.largest_)
+        return (known - self.mean_) / self.scale_
 
 
 def stratified_folds(labels: np.ndarray, random_state: int) -> np.ndarray:
@@ -303,12 +243,12 @@ def _weights(sample_weight: object, y: object) -> np.ndarray:
     return np.asarray(sample_weight, dtype=float)
 
 
-def _middle_and_spread(values: np.ndarray) -> tuple[float, float, float]:
+def _statistics(values: np.ndarray) -> tuple[float, float, float, float, float]:
     known = values[~np.isnan(values)].astype(float)
     if not len(known):
-        return 0.0, 0.0, 1.0
+        return 0.0, 0.0, 1.0, 0.0, 0.0
     median = float(np.median(known))
     missing = len(values) - len(known)
     mean = (known.sum() + missing * median) / len(values)
     variance = (((known - mean) ** 2).sum() + missing * (median - mean) ** 2) / len(values)
-    return median, float(mean), float(np.sqrt(variance)) or 1.0
+    return median, float(mean), float(np.sqrt(variance)) or 1.0, float(known.min()), float(known.max())

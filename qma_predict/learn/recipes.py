@@ -148,7 +148,10 @@ def import_classifier(path: str) -> BaseEstimator:
     except TypeError as error:
         raise ValueError(f"recipe {path!r}: cannot be made without arguments: {error}") from error
     if not isinstance(classifier, BaseEstimator) or not is_classifier(classifier):
-        raise ValueError(f"recipe {path!r}: found a {type(classifier).__name__}; expected a scikit-learn classifier")
+        raise ValueError(
+            f"recipe {path!r}: found a {type(classifier).__name__}; expected a scikit-learn classifier: one of yours "
+            "that inherits ClassifierMixin and BaseEstimator can hold it."
+        )
     if not hasattr(classifier, "predict_proba"):
         raise ValueError(f"recipe {path!r}: {type(classifier).__name__} gives no probabilities (predict_proba)")
     return classifier

@@ -10,6 +10,9 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.tree import ExtraTreeClassifier
 from sklearn.utils.validation import check_is_fitted
 
+MOST_ROWS = 50_000
+"""What one of `RandomTrees` grows on."""
+
 
 class BoostedTrees(ClassifierMixin, BaseEstimator):
     """Gradient-boosted trees by LightGBM; `colsample_bytree` of the columns each, or ten if that is fewer.
@@ -74,16 +77,22 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
 
 
 class RandomTrees(ExtraTreesClassifier):
-    """Extremely randomised trees; `max_features` of the columns at each split, or five if that is fewer."""
+    """Extremely randomised trees; `max_features` of the columns at each split, or five if that is fewer.
+
+    Of more than `MOST_ROWS` rows each tree gets so many, drawn at random: leaves of a few rows would else make a model
+    that grows with the table, about 0.8 GB for a million rows.
+    """
 
     def fit(self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> "RandomTrees":
         """Fit as `ExtraTreesClassifier` does."""
-        own = self.get_params()["max_features"]
-        self.max_features = max(own, min(1.0, 5 / X.shape[1]))
+        own = {name: self.get_params()[name] for name in ("max_features", "bootstrap", "max_samples")}
+        self.set_params(max_features=max(own["max_features"], min(1.0, 5 / X.shape[1])))
+        if len(X) > MOST_ROWS:
+            self.set_params(bootstrap=True, max_samples=MOST_ROWS)
         try:
             return super().fit(X, y, sample_weight)
         finally:
-            self.max_features = own
+            self.set_params(**own)
 
 
 class SampledTrees(ClassifierMixin, BaseEstimator):

@@ -1,11 +1,16 @@
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import logit
 from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 
-from qma_predict.learn.prepare import FilledAndScaled, PlantColumns, as_frame, stratified_folds
+from qma_predict.learn.columns import as_frame
+from qma_predict.learn.prepare import FilledAndScaled, PlantColumns, stratified_folds
+from qma_predict.learn.recipes import make_recipe
 
 
 def table(n=60, **columns):
@@ -142,12 +147,6 @@ def test_a_table_that_says_nothing_gives_a_column_of_zeros():
     assert PlantColumns().fit_transform(X, labels()).tolist() == [[0.0]] * 60
 
 
-def test_times_are_refused():
-    X = table(**{"unit.start": pd.date_range("2026-03-01", periods=60, tz="UTC")})
-    with pytest.raises(ValueError, match=r"columns unit\.start hold times. Expected numbers or texts"):
-        PlantColumns().fit(X, labels())
-
-
 def test_a_name_found_twice_is_refused():
     X = pd.concat([table(), table()], axis=1)
     with pytest.raises(ValueError, match=r"names found twice: press\.force\.last. Expected each once"):
@@ -176,11 +175,64 @@ def test_a_column_without_values_is_zero():
     assert FilledAndScaled().fit_transform(np.array([[np.nan, 1.0], [np.nan, 2.0]]))[:, 0].tolist() == [0.0, 0.0]
 
 
-def test_only_what_no_float32_would_hold_is_clipped_by_scaling():
+def test_later_values_beyond_those_that_were_learnt_from_count_as_the_furthest():
     scale = FilledAndScaled().fit(np.array([[0.0], [2e-3]]))  # mean and deviation 0.001
     largest = float(np.finfo(np.float32).max)
-    out = scale.transform([[largest], [-largest], [1e25], [np.nan]])
-    assert out[:, 0].tolist() == pytest.approx([1e30, -1e30, 1e28, 0.0])
+    out = scale.transform([[largest], [-largest], [1e-3], [np.nan]])
+    assert out[:, 0].tolist() == pytest.approx([1.0, -1.0, 0.0, 0.0])
+
+
+def test_a_set_point_that_moves_far_beyond_its_noise_does_not_outweigh_what_was_learnt():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(1200, 6))).add_prefix("press.t").assign(oven=rng.normal(180.0, 0.05, 1200))
+    y = (rng.random(1200) < 1 / (1 + np.exp(3 - 1.5 * X["press.t0"]))).astype(int)
+    model = make_recipe("logistic").fit(X[:800], y[:800])
+    moved = log_loss(y[800:], model.predict_proba(X[800:].assign(oven=185.0)))
+    assert moved < log_loss(y[800:], model.predict_proba(X[800:])) + 0.03
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (lambda x: x.astype(object), lambda x: x),
+        (
+            lambda x: x.astype(object).where(np.arange(len(x)) % 20 > 0, "n/a"),
+            lambda x: x.where(np.arange(len(x)) % 20 > 0),
+        ),
+        (lambda x: x.map(Decimal), lambda x: x),
+    ],
+    ids=["objects", "with n/a", "decimal"],
+)
+def test_numbers_among_python_objects_are_numbers(values, expected):
+    x = pd.Series(np.round(np.random.default_rng(0).normal(size=60), 3))
+    columns = PlantColumns().fit(pd.DataFrame({"press.t.last": values(x)}), labels())
+    out = columns.transform(pd.DataFrame({"press.t.last": values(x)}))
+    np.testing.assert_allclose(out[:, 0], expected(x).astype("float32"))
+
+
+def test_whole_numbers_have_one_name_as_categories_whether_one_is_missing_or_not():
+    codes = pd.Series(np.arange(60) % 3).astype("category")
+    columns = PlantColumns().fit(pd.DataFrame({"press.code": codes}), labels())
+    night = pd.DataFrame({"press.code": [0.0, 2.0, np.nan]})
+    assert columns.transform(night).tolist() == [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+
+
+def test_neighbours_far_from_zero_stay_apart():
+    seconds = 1.7e9 + 60.0 * np.arange(60)
+    out = PlantColumns().fit(pd.DataFrame({"at": seconds}), labels()).transform(pd.DataFrame({"at": seconds}))
+    assert np.diff(out[:, 0]).tolist() == [60.0] * 59
+
+
+def test_times_are_refused_in_training_and_in_columns_in_use():
+    X = table()
+    with pytest.raises(ValueError, match=r"columns at hold times\. Expected numbers or texts"):
+        PlantColumns().fit(X.assign(at=pd.Timestamp("2026-01-01")), labels())
+    columns = PlantColumns().fit(X, labels())
+    expected = columns.transform(X)
+    assert (columns.transform(X.assign(at=pd.Timestamp("2026-01-01"))) == expected).all()
+    assert np.isnan(columns.transform(X.assign(**{"press.force.last": pd.NaT}))[:, 0]).all()
+    with pytest.raises(ValueError, match=r"press\.force\.last held numbers in training, now: Timestamp"):
+        columns.transform(X.assign(**{"press.force.last": pd.Timestamp("2026-01-01")}))
 
 
 @pytest.mark.parametrize("glitch", [3.4028235e38, -3.4028235e38, 1e37])

@@ -5,6 +5,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.metrics import average_precision_score
 
+from qma_predict.learn import trees as forests
 from qma_predict.learn.recipes import make_recipe
 from qma_predict.learn.trees import BoostedTrees, RandomTrees, SampledTrees
 
@@ -96,3 +97,15 @@ def test_sampled_trees_are_stored_with_what_was_counted_in_their_leaves():
     X, y = rare(1000)
     model = SampledTrees(5).fit(X, y)
     assert (pickle.loads(pickle.dumps(model)).predict_proba(X) == model.predict_proba(X)).all()
+
+
+def test_a_forest_does_not_grow_with_a_table_of_many_rows(monkeypatch):
+    monkeypatch.setattr(forests, "MOST_ROWS", 500)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(8000, 6))
+    y = (rng.random(8000) < 1 / (1 + np.exp(2 - X[:, 0]))).astype(int)
+    forest, nodes = RandomTrees(5, max_features=0.3, random_state=0), {}
+    for rows in (1000, 8000):
+        nodes[rows] = sum(tree.tree_.node_count for tree in clone(forest).fit(X[:rows], y[:rows]))
+    assert nodes[8000] < 1.5 * nodes[1000]  # 4 where each tree gets an eighth of all rows
+    assert forest.fit(X, y).get_params() == clone(forest).get_params()
