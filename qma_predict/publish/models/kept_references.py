@@ -3,10 +3,10 @@
 import logging
 import zlib
 from collections.abc import Collection, Mapping, Sequence
-from io import BytesIO
 from zipfile import BadZipFile
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from qma_predict.errors import ModelError
 from qma_predict.learn.reference import Reference
@@ -59,7 +59,8 @@ def of_files(files: Mapping[str, bytes], trust: Collection[str] = ()) -> Referen
         If a file is missing or damaged.
     """
     try:
-        siblings, groups, past = (pd.read_parquet(BytesIO(files[name])) for name in _TABLES)
+        # through a file object of Python, as pandas reads bytes, Arrow's threads may outlive the interpreter and abort
+        siblings, groups, past = (pq.read_table(pa.BufferReader(files[name])).to_pandas() for name in _TABLES)
         products = siblings.pop(_PRODUCT)
         refits = _refits([files[name] for name in sorted(files) if name.startswith(_REFIT)], trust)
     except (OSError, ValueError, KeyError, BadZipFile, zlib.error) as error:
