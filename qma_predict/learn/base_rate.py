@@ -7,7 +7,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit, xlogy
 
 _SMALLEST_SCORE = 1e-9
-_MOST_RUNS, _DEFECTS_OF_A_RUN, _PRIOR_RUNS = 10, 3, 3
+_MOST_RUNS, _DEFECTS_OF_A_RUN, _PRIOR_RUNS = 10, 3, 10
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def dispersion_of(probability: object, y: object, *, block: object, sample_weigh
 
     Each block is cut into runs of successive rows that hold three defects or more on average, ten at most. With `O`
     defects observed in a run and `E` promised, moved to the level of its block, it is ``sum (O - E)^2 / E`` over the
-    runs by their number less one for each block, shrunk towards 1 with the weight of three runs, and 1 at least. So a
+    runs by their number less one for each block, shrunk towards 1 with the weight of ten runs, and 1 at least. So a
     level that differs between blocks does not count, and a burst within one does.
 
     Parameters
@@ -138,7 +138,7 @@ def dispersion_of(probability: object, y: object, *, block: object, sample_weigh
     --------
     >>> spread, burst = np.tile([1] + [0] * 19, 50), np.repeat([0, 1, 0], [480, 50, 470])
     >>> [round(dispersion_of(np.full(1000, 0.05), y, block=np.zeros(1000)), 1) for y in (spread, burst)]
-    [1.0, 17.8]
+    [1.0, 11.6]
     """
     z, labels, block = log_odds(probability), np.asarray(y, dtype=float), np.asarray(block)
     weight = weights_of(sample_weight, len(z))
