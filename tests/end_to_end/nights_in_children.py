@@ -145,6 +145,7 @@ def _work(
         ingest._read = read
     report: dict[str, Any] = {}
     if largest is not None:
+        sys.dont_write_bytecode = True  # half a compiled module would be kept, and fail whoever imports it later
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
     try:
         for now in [when] if day else when:

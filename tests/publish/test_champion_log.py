@@ -3,6 +3,7 @@ import os
 import resource
 import shutil
 import signal
+import sys
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -380,6 +381,7 @@ def test_a_disk_that_is_full_leaves_the_champion_and_says_so(home):
     child = os.fork()
     if child == 0:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        sys.dont_write_bytecode = True  # half a compiled module would be kept, and fail whoever imports it later
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, size + 50))  # half of an entry fits
         try:
             say(home, "promoted", "2")
