@@ -6,6 +6,9 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit, xlogy
 
+NEXT_TO_NONE = 0.5
+"""A strength that hardly shrinks; with none at all, a level without any defect is none."""
+
 _SMALLEST_SCORE = 1e-9
 _MOST_RUNS, _DEFECTS_OF_A_RUN, _PRIOR_RUNS = 10, 3, 10
 
@@ -148,7 +151,9 @@ def dispersion_of(probability: object, y: object, *, block: object, sample_weigh
         runs = int(min(_MOST_RUNS, labels[rows].sum() // _DEFECTS_OF_A_RUN))
         if runs < 2:
             continue
-        level = base_rate_shift(expit(z[rows]), labels[rows], strength=0.5, sample_weight=weight[rows]).log_odds
+        level = base_rate_shift(
+            expit(z[rows]), labels[rows], strength=NEXT_TO_NONE, sample_weight=weight[rows]
+        ).log_odds
         risk = expit(z[rows] + level)
         run = np.arange(len(rows)) * runs // len(rows)
         each = weight_of_a_defect(risk, labels[rows], weight[rows])

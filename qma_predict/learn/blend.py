@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.parallel import Parallel, delayed  # as joblib's, and they hand on what a context sets
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_sample_weight,
@@ -141,12 +141,13 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
         prepare = clone(self.prepare) if self.prepare is not None else PlantColumns()
         if "ignore" in prepare.get_params():
             prepare.set_params(ignore=(*prepare.ignore, *passing_texts(frame, origins)))
-        prepared = [_prepare(prepare, frame, labels, weight, train, later) for train, later in jobs]
-        fits = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(_fit_member)(member, values, labels[train], _some(weight, train), new)
-            for (train, _), (_, values, new) in zip(jobs, prepared, strict=True)
-            for _, member in self.members
-        )
+        with config_context(**_PLAIN):
+            prepared = [_prepare(prepare, frame, labels, weight, train, later) for train, later in jobs]
+            fits = Parallel(n_jobs=self.n_jobs, prefer="threads")(
+                delayed(_fit_member)(member, values, labels[train], _some(weight, train), new)
+                for (train, _), (_, values, new) in zip(jobs, prepared, strict=True)
+                for _, member in self.members
+            )
         count = len(self.members)
         self.prepare_ = prepared[-1][0]
         self.members_ = [model for model, _ in fits[-count:]]
@@ -207,7 +208,7 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
         check_is_fitted(self, "members_")
         with config_context(**_PLAIN):
             values = self.prepare_.transform(self._known(X))
-        return weighted_mean(self.weights_, [_defect(model, values) for model in self.members_])
+            return weighted_mean(self.weights_, [_defect(model, values) for model in self.members_])
 
     def _calibrate(
         self,
@@ -240,7 +241,7 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
         names = ", ".join(name for name, _ in self.members)
         if y is None:
             raise ValueError(f"{names}: requires y to be passed, but the target y is None")
-        frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(_array(self, X))
+        frame = _frame(self, X)
         target = column_or_1d(y, warn=True)
         if len(target) != len(frame):
             raise ValueError(f"{names}: found {len(frame)} rows but {len(target)} labels")
@@ -275,7 +276,7 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
         names = getattr(self, "feature_names_in_", None)
         if isinstance(X, pd.DataFrame) and names is not None:
             return X
-        frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(_array(self, X))
+        frame = _frame(self, X)
         if frame.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {frame.shape[1]} features, but {type(self).__name__} is expecting "
@@ -302,17 +303,15 @@ def _prepare(
     later: np.ndarray,
 ) -> tuple[BaseEstimator, np.ndarray, np.ndarray | None]:
     fitted = clone(prepare)
-    with config_context(**_PLAIN):
-        values = fitted.fit_transform(frame.iloc[train], labels[train], sample_weight=_some(weight, train))
-        return fitted, values, fitted.transform(frame.iloc[later]) if len(later) else None
+    values = fitted.fit_transform(frame.iloc[train], labels[train], sample_weight=_some(weight, train))
+    return fitted, values, fitted.transform(frame.iloc[later]) if len(later) else None
 
 
 def _fit_member(
     member: BaseEstimator, values: np.ndarray, labels: np.ndarray, weight: np.ndarray | None, new: np.ndarray | None
 ) -> tuple[BaseEstimator, np.ndarray | None]:
     model = clone(member)
-    with config_context(**_PLAIN):
-        model.fit(values, labels, **({} if weight is None else _as_it_takes(weight, model)))
+    model.fit(values, labels, **({} if weight is None else _as_it_takes(weight, model)))
     return model, None if new is None else _defect(model, new)
 
 
@@ -328,8 +327,7 @@ def _as_it_takes(weight: np.ndarray, model: BaseEstimator) -> dict[str, np.ndarr
 
 
 def _defect(model: BaseEstimator, values: np.ndarray) -> np.ndarray:
-    with config_context(**_PLAIN):
-        return np.asarray(model.predict_proba(values), dtype=float)[:, 1]
+    return np.asarray(model.predict_proba(values), dtype=float)[:, 1]
 
 
 def _relative(weight: np.ndarray) -> np.ndarray:
@@ -341,5 +339,7 @@ def _some(weight: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
     return None if weight is None else weight[rows]
 
 
-def _array(estimator: BaseEstimator, X: object) -> np.ndarray:
-    return check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator, input_name="X")
+def _frame(estimator: BaseEstimator, X: object) -> pd.DataFrame:
+    if isinstance(X, pd.DataFrame):
+        return X
+    return pd.DataFrame(check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator, input_name="X"))

@@ -11,6 +11,7 @@ from sklearn.isotonic import isotonic_regression
 from sklearn.utils.validation import check_is_fitted
 
 from qma_predict.learn.base_rate import (
+    NEXT_TO_NONE,
     BaseRateShift,
     base_rate_shift,
     dispersion_of,
@@ -27,7 +28,6 @@ MIN_FOR_STEPS = 1000
 
 _MIXED = 0.01
 _SMALLEST_SLOPE = 0.05
-_NEXT_TO_NONE = 0.5  # a level without any defect is none
 
 
 def fit_slope(
@@ -249,7 +249,7 @@ class Calibration(BaseEstimator):
             return base_rate_shift(expit(raised[rows] + level), labels[rows], sample_weight=weight[rows], **options)
 
         newest = part == part.max()
-        seen = shift(~newest, 0.0, strength=_NEXT_TO_NONE).log_odds
+        seen = shift(~newest, 0.0, strength=NEXT_TO_NONE).log_odds
         worth = _worth(expit(raised[~newest]), labels[~newest], weight[~newest])
         self.drift_ = shift(newest, seen, known_from=worth)
         before = shift(~newest, 0.0, strength=self.strength).log_odds

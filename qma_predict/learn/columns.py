@@ -72,13 +72,13 @@ def finite(column: pd.Series) -> np.ndarray:
     >>> finite(pd.Series([1.0, "n/a", True], dtype=object))
     array([ 1., nan,  1.])
     """
-    known = column[column.notna()]
-    if not is_number(column) and len(known):
-        raise ValueError(f"features: column {column.name} held numbers in training, now: {known.iloc[0]!r}")
-    if column.dtype == object:
-        values = np.array([float(value) if isinstance(value, _NUMBER) else np.nan for value in column], dtype=float)
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        values = column.to_numpy(dtype=float, na_value=np.nan)
     else:
-        values = np.full(len(column), np.nan) if not len(known) else column.to_numpy(dtype=float, na_value=np.nan)
+        known = column[column.notna()]
+        if not is_number(column) and len(known):
+            raise ValueError(f"features: column {column.name} held numbers in training, now: {known.iloc[0]!r}")
+        values = np.array([float(value) if isinstance(value, _NUMBER) else np.nan for value in column], dtype=float)
     return np.where(np.abs(values) <= LARGEST, values, np.nan)
 
 
@@ -117,9 +117,12 @@ def _name(value: object) -> str:
     return str(value)
 
 
-def useful_numbers(frame: pd.DataFrame, names: list) -> list:
-    """Return the names of the columns that say something, and not the same as one before, as `PlantColumns` has it."""
-    kept, seen = [], set()
+def useful_numbers(frame: pd.DataFrame, names: list) -> dict:
+    """Return the names of the columns that say something, and not the same as one before, as `PlantColumns` has it.
+
+    Each with the `origin` of its values.
+    """
+    kept, seen = {}, set()
     for name in names:
         values = finite(frame[name])
         known = ~np.isnan(values)
@@ -131,5 +134,5 @@ def useful_numbers(frame: pd.DataFrame, names: list) -> list:
         digest = hashlib.blake2b((values + 0.0).tobytes(), digest_size=16).digest()  # minus zero is zero
         if digest not in seen:
             seen.add(digest)
-            kept.append(name)
+            kept[name] = origin(values)
     return kept

@@ -14,7 +14,6 @@ from qma_predict.learn.columns import (
     finite,
     is_number,
     is_time,
-    origin,
     useful_numbers,
 )
 
@@ -149,8 +148,7 @@ class PlantColumns(TransformerMixin, BaseEstimator):
         if times := [str(name) for name in names if is_time(frame[name])]:
             raise ValueError(f"features: columns {', '.join(times)} hold times. Expected numbers or texts.")
         numeric = {name for name in names if is_number(frame[name])}
-        useful = useful_numbers(frame, [name for name in names if name in numeric])
-        self.numbers_ = {name: origin(finite(frame[name])) for name in useful}
+        self.numbers_ = useful_numbers(frame, [name for name in names if name in numeric])
         rate = np.average(labels, weights=weight)
         self.base_ = float(logit(np.clip(rate, 1e-6, 1 - 1e-6)))
         self.rates_: dict[str, dict[str, float]] = {}
