@@ -12,7 +12,6 @@ first was stopped, and makes anew what would come out otherwise.
 """
 
 import argparse
-import hashlib
 import itertools
 import json
 import os
@@ -23,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from accuracy_data import data_sets
+from accuracy_data import data_sets, digest
 from sklearn.metrics import log_loss
 
 from qma_predict.learn import runs
@@ -82,10 +81,6 @@ def write_folds(folder: Path, names: set[str] | None) -> Iterator[Path]:
             parts = [fold / f"{part}.{kind}" for part in ("train", "test") for kind in ("parquet", "npy")]
             (fold / "digest").write_text(digest(parts))
             yield fold
-
-
-def digest(files: list[Path]) -> str:
-    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
 
 
 def run_ours(fold: Path, jobs: int) -> None:

@@ -1,5 +1,6 @@
 """The data sets of `accuracy.py`, as frames with the rows in time order: real ones, and simulated plants."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,11 @@ CAUSES = {
     "plant of bad spells": ("bad_lot", "die_drift", "unexplained"),
 }
 """Which mechanisms make defects in a simulated plant: all, those that come and go gradually, those in bursts."""
+
+
+def digest(files: list[Path]) -> str:
+    """What was made from these files is made anew when one of them changes."""
+    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
 
 
 def data_sets(names: set[str] | None = None) -> Iterator[tuple[str, Frame | str]]:

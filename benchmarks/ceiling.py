@@ -24,7 +24,6 @@ units, "true" against the true state of all units, as the gate with its known er
 """
 
 import argparse
-import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -34,7 +33,7 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 import pandas as pd
-from accuracy_data import plant_features
+from accuracy_data import digest, plant_features
 from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import t as student
@@ -137,7 +136,7 @@ def of_plant(seed: int, size: int, jobs: int) -> tuple[dict[str, float], pd.Data
 def digest_of_plants() -> str:
     """What the ceiling learners' scores depend on beside seed and size: this file and the simulation."""
     files = [Path(__file__), *sorted(Path(mechanisms.__file__).parent.glob("*.py"))]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+    return digest(files)[:16]
 
 
 def labels_at(plant: Plant, moment: int) -> np.ndarray:
