@@ -107,6 +107,8 @@ def category_names(column: pd.Series) -> pd.Series:
     >>> category_names(pd.Series(["P1", None, 7, 7.0], dtype=object)).tolist()
     ['P1', '', '7', '7']
     """
+    if isinstance(column.dtype, pd.StringDtype):
+        return column.reset_index(drop=True).fillna("")
     values = column.astype(object).reset_index(drop=True)
     return values.map(_name).where(values.notna(), "")
 

@@ -128,10 +128,10 @@ class PlantColumns(TransformerMixin, BaseEstimator):
             values[:, place] = category_names(frame[name]).map(rates).astype(float).fillna(self.base_)
             place += 1
         for name, categories in self.indicators_.items():
-            names = category_names(frame[name]).to_numpy()
-            for category in categories:
-                values[:, place] = names == category
-                place += 1
+            which = pd.Index(categories).get_indexer(category_names(frame[name]))
+            rows = np.flatnonzero(which >= 0)
+            values[rows, place + which[rows]] = 1.0
+            place += len(categories)
         return values
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
