@@ -107,8 +107,10 @@ def of_model(model: "Model") -> str:
 
 def of_search(found: "Search") -> str:
     """The best trials, what to make of them, and what to write into the line's file."""
-    complete, tried = found.trials[found.trials["state"] != "pruned"].sort_values("log_loss"), len(found.trials) - 1
-    pruned = f"{tried} trials, {len(found.trials) - len(complete)} of them pruned; the best:"
+    state, tried = found.trials["state"], len(found.trials) - 1
+    complete = found.trials[state.isin(["in use", "complete"])].sort_values("log_loss")
+    failed = f" and {sum(state == 'failed')} failed" if "failed" in set(state) else ""
+    pruned = f"{tried} trials, {sum(state == 'pruned')} of them pruned{failed}; the best:"
     lines = [pruned if tried else "No candidate was tried. What the line has:"]
     for trial in complete.head(5).to_dict("records"):
         named = ", ".join(f"{name} = {trial[name]:g}" for name in found.best)

@@ -22,7 +22,7 @@ class BaseRateShift:
     log_odds : float
         To add to the log odds of the probabilities, shrunk towards none.
     observed, expected : float
-        Defects found, and promised.
+        Defects found, and promised; with weights, sums of weights.
     ratio : float
         ``observed / expected``.
     low, high : float
@@ -111,10 +111,12 @@ def base_rate_shift(
     deviation = np.sqrt(1.0 / (found + 0.5) + 1.0 / max(known_from, 0.5))
     low, high = float(ratio * np.exp(-1.96 * deviation)), float(ratio * np.exp(1.96 * deviation))
     significant = bool(_deviance(found, promised, known_from) > 9.0)
-    notice = (
-        f"The defect rate has moved: {observed:.0f} defects where {expected:.1f} were expected, {ratio:.2f} times "
-        f"as many (95 % interval {low:.2f} to {high:.2f})."
-    )
+    counted = f"{labels.sum():.0f} defects where {expit(z).sum():.1f} were expected"
+    times, interval = f"{ratio:.2f} times as many", f"95 % interval {low:.2f} to {high:.2f}"
+    notice = f"The defect rate has moved: {counted}, {times} ({interval})."
+    if np.ptp(weight):
+        among = f"among the inspected {counted}, over all units {times} as expected ({interval})"
+        notice = f"The defect rate has moved: {among}."
     raw = observed / expected if expected else np.nan
     return BaseRateShift(float(level), observed, expected, raw, low, high, significant, notice if significant else "")
 
@@ -194,6 +196,39 @@ def weight_of_a_defect(probability: object, y: object, sample_weight: object = N
     weight = weights_of(sample_weight, len(labels))
     sums = [(float(weight**2 @ one), float(weight @ one)) for one in (labels, expit(log_odds(probability)))]
     return max(squares / total for squares, total in sums if total > 0)
+
+
+def defects_worth(probability: object, y: object, sample_weight: object = None) -> float:
+    """Return the number of defects as which the sum of their weights varies, 0 if there is none.
+
+    That is the sum divided by `weight_of_a_defect`. It says whether figures by weights can be told at all: many defects
+    of which each stands for one unit say little where one more, that stands for a hundred, may come or not.
+
+    Parameters
+    ----------
+    probability : array-like of shape (n_rows,), or None
+        As `base_rate_shift` has it; None if nothing is promised: all rows are then as likely to be defect.
+    y, sample_weight
+        See `base_rate_shift`.
+
+    Returns
+    -------
+    float
+        The number of defects itself where all have the same weight.
+
+    Examples
+    --------
+    >>> defects_worth(None, [1] * 30 + [0] * 70)
+    30.0
+    >>> round(defects_worth(None, [1] * 30 + [0] * 70, [1] * 90 + [40] * 10), 1)  # none of those that stand for 40
+    0.9
+    """
+    labels = np.asarray(y, dtype=float)
+    weight = weights_of(sample_weight, len(labels))
+    if not weight.any():
+        return 0.0
+    promised = np.full(len(labels), 0.5) if probability is None else probability
+    return float(weight @ labels) / weight_of_a_defect(promised, labels, weight)
 
 
 def _deviance(observed: float, expected: float, known_from: float) -> float:

@@ -1,6 +1,7 @@
 """Models fitted side by side, their probabilities averaged, and calibrated on rows later than they learnt from."""
 
 import inspect
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,19 +10,13 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.parallel import Parallel, delayed  # as joblib's, and they hand on what a context sets
-from sklearn.utils.validation import (
-    _check_feature_names,
-    _check_sample_weight,
-    check_array,
-    check_is_fitted,
-    column_or_1d,
-)
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
-from qma_predict.errors import NotEnoughData
 from qma_predict.learn.base_rate import BaseRateShift
 from qma_predict.learn.calibration import Calibration
+from qma_predict.learn.columns import as_frame, names_of, written_measurements
+from qma_predict.learn.given import Given, to_follow, to_learn_from
 from qma_predict.learn.later import later_blocks, passing_texts
 from qma_predict.learn.mixture import mixture_weights, weighted_mean
 from qma_predict.learn.prepare import PlantColumns
@@ -33,16 +28,16 @@ _PLAIN = {"transform_output": "default", "enable_metadata_routing": False}
 class CalibratedBlend(ClassifierMixin, _BaseComposition):
     """The weighted mean of its members' probabilities, calibrated on rows later than those that they learnt from.
 
-    Fitting sets apart the newest sixth of the rows, fits the members on the rows before it, and has them score
-    it; likewise the sixth before that, and one more, until 100 defects have been scored by models that knew only
-    older rows (`later_blocks`). Their outcome weighs the members (`mixture_weights`) and calibrates the mean
+    Fitting sets apart the newest twelfth of the rows, fits the members on the rows before it, and has them score it;
+    likewise the twelfth before that, and so on within the newer half, until 100 defects have been scored by models that
+    knew only older rows (`later_blocks`). Their outcome weighs the members (`mixture_weights`) and calibrates the mean
     (`Calibration`); then the members are fitted again, on all rows. What the later rows say of the mean of the members
     holds for the same members fitted on more, while a model that does without the newest rows would be older than it
     needs to be.
 
-    The order of the rows is used for that alone. The same later rows show which texts come again: a text whose
-    categories are mostly new in each later block (a lot, a serial number) is left out, since what was
-    learnt of them says nothing about tonight.
+    The order of the rows is used for that alone. The newest sixths show which texts come again: a text whose
+    categories are mostly new in each of them (a lot, a serial number) is left out, since what was learnt of them
+    says nothing about tonight.
 
     Probabilities are averaged, not ranks: ranks would give a weak member as much to say where it knows nothing
     as where it is sure.
@@ -65,7 +60,9 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
         The second is the defect.
     n_features_in_ : int
     feature_names_in_ : numpy.ndarray of str
-        Columns of the frame; absent when fitted on an array.
+        Columns of the frame; absent when fitted on an array, or on a frame whose names are no texts.
+    ignored_ : list
+        Names of the columns that are left out, since their texts do not come again.
     prepare_ : transformer
     members_ : list of classifiers
     weights_ : numpy.ndarray, shape (n_members,)
@@ -78,7 +75,7 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
         that were scored before it was known.
     shift_ : BaseRateShift
         What the newest labels say of the base rate, with a notice where it has moved: those of the newest sixth
-        against the level of the later rows before them, or, where it calibrates alone, those of its newer half, or
+        against the level of the later rows before them, or, where no more rows calibrate, those of its newer half, or
         else of all of it against what was learnt before (`Calibration`); or those that `follow` was given.
 
     Examples
@@ -89,6 +86,8 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
     >>> blend.calibration_.method_, blend.calibration_.defects_, blend.is_ranking_
     ('sigmoid', 100, False)
     """
+
+    _names: list | None = None  # of the frame's columns, whatever they are; `feature_names_in_` holds texts alone
 
     def __init__(
         self,
@@ -135,12 +134,14 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
             More than two classes, labels that are missing, weights below 0, lengths that differ, or `X` as in
             `PlantColumns`.
         """
-        frame, labels, weight, groups = self._take(X, y, sample_weight, groups)
-        origins = later_blocks(labels, groups)
+        given = self._take(X, y, groups, sample_weight)
+        frame, labels, weight = given.frame, given.labels, given.weight
+        origins, sixths = (later_blocks(labels, given.groups, parts) for parts in (12, 6))
         jobs = [*origins, (np.arange(len(labels)), np.arange(0))]
         prepare = clone(self.prepare) if self.prepare is not None else PlantColumns()
-        if "ignore" in prepare.get_params():
-            prepare.set_params(ignore=(*prepare.ignore, *passing_texts(frame, origins)))
+        self.ignored_ = passing_texts(frame, sixths) if "ignore" in prepare.get_params() else []
+        if self.ignored_:
+            prepare.set_params(ignore=(*prepare.ignore, *self.ignored_))
         with config_context(**_PLAIN):
             prepared = [_prepare(prepare, frame, labels, weight, train, later) for train, later in jobs]
             fits = Parallel(n_jobs=self.n_jobs, prefer="threads")(
@@ -168,6 +169,10 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
         ------
         ValueError
             If a column in use is missing, or one that held numbers holds a text.
+
+        Notes
+        -----
+        Columns are found by name if `fit` was given a frame, else by position. No rows have no probabilities.
         """
         raw = self._raw(X)
         defect = self.calibration_.apply(raw)
@@ -191,16 +196,18 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
             As `fit`, of rows newer than those of `fit`; one class is enough, and rows whose label is missing, since it
             is not known yet, count for nothing.
 
+        Raises
+        ------
+        ValueError
+            Labels that are neither of the two classes, lengths that differ, or `X` as in `predict_proba`.
+
         Returns
         -------
         BaseRateShift
             Its `notice` is a sentence for people where the move is significant, else empty.
         """
         raw = self._raw(X)
-        labels = pd.Series(y).reset_index(drop=True)
-        known = labels.notna().to_numpy()
-        defect = (labels[known].to_numpy() == self.classes_[1]).astype(float)
-        weight = None if sample_weight is None else _relative(np.asarray(sample_weight, dtype=float)[known])
+        known, defect, weight = to_follow(self._who(), len(raw), y, sample_weight, self.classes_)
         self.shift_ = self.calibration_.follow(raw[known], defect, weight)
         return self.shift_
 
@@ -208,6 +215,8 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
         check_is_fitted(self, "members_")
         with config_context(**_PLAIN):
             values = self.prepare_.transform(self._known(X))
+            if not len(values):
+                return np.empty(0)
             return weighted_mean(self.weights_, [_defect(model, values) for model in self.members_])
 
     def _calibrate(
@@ -234,49 +243,28 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
         self.shift_ = self.calibration_.drift_
         self.later_ = np.column_stack([self.calibration_.apply(raw), labels[rows]])
 
-    def _take(
-        self, X: object, y: object, sample_weight: object, groups: object
-    ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray | None, object]:
-        """What `fit` is given, checked, of rows that count; sets what an estimator knows of what it was fitted on."""
-        names = ", ".join(name for name, _ in self.members)
-        if y is None:
-            raise ValueError(f"{names}: requires y to be passed, but the target y is None")
-        frame = _frame(self, X)
-        target = column_or_1d(y, warn=True)
-        if len(target) != len(frame):
-            raise ValueError(f"{names}: found {len(frame)} rows but {len(target)} labels")
-        if pd.isna(target).any():
-            raise ValueError(
-                f"{names}: {int(pd.isna(target).sum())} labels are missing (NaN); expected 1 or 0 for each"
-            )
-        check_classification_targets(target)
+    def _who(self) -> str:
+        return ", ".join(name for name, _ in self.members)
+
+    def _take(self, X: object, y: object, groups: object, sample_weight: object) -> Given:
+        """What `fit` is given, checked; sets what an estimator knows of what it was fitted on."""
+        frame = as_frame(X, estimator=self)
+        given = to_learn_from(self._who(), frame, y, groups, sample_weight)
         _check_feature_names(self, X, reset=True)
-        self.n_features_in_ = frame.shape[1]
-        weight = None
-        if sample_weight is not None:
-            weight = _check_sample_weight(sample_weight, frame, dtype=float, ensure_non_negative=True)
-            counts = weight > 0
-            frame, target, weight = frame[counts], target[counts], _relative(weight[counts])
-            groups = None if groups is None else pd.Series(groups).reset_index(drop=True)[counts]
-        self.classes_ = np.unique(target)
-        if len(self.classes_) > 2:
-            raise ValueError(
-                f"{names}: Only binary classification is supported. The type of the target is {type_of_target(target)}."
+        self._names, self.n_features_in_, self.classes_ = names_of(X), frame.shape[1], given.classes
+        if written := written_measurements(frame):
+            warnings.warn(
+                f"{self._who()}: columns {', '.join(map(str, written))} hold decimal numbers as texts or categories: "
+                "nothing is learnt of how large they are. Make them numbers (pandas.to_numeric), or leave them out.",
+                stacklevel=3,
             )
-        labels = (target == self.classes_[-1]).astype(int)
-        if len(self.classes_) < 2:
-            defects = len(labels) if self.classes_[0] == 1 else 0
-            raise NotEnoughData(
-                f"{names}: found {defects} defects and {len(labels) - defects} good units to learn from, "
-                "need at least one of each. Wait for more known labels, or take a longer history."
-            )
-        return frame, labels, weight, groups
+        return given
 
     def _known(self, X: object) -> pd.DataFrame:
-        names = getattr(self, "feature_names_in_", None)
-        if isinstance(X, pd.DataFrame) and names is not None:
-            return X
-        frame = _frame(self, X)
+        """X as a frame with the names of what `fit` was given, by its own where both have some, else by position."""
+        frame, names = as_frame(X, at_least=0, estimator=self), getattr(self, "feature_names_in_", self._names)
+        if names is not None and names_of(X) is not None:
+            return frame
         if frame.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {frame.shape[1]} features, but {type(self).__name__} is expecting "
@@ -330,16 +318,5 @@ def _defect(model: BaseEstimator, values: np.ndarray) -> np.ndarray:
     return np.asarray(model.predict_proba(values), dtype=float)[:, 1]
 
 
-def _relative(weight: np.ndarray) -> np.ndarray:
-    """Return weights whose mean is 1: what they are counted in tells nothing."""
-    return weight / weight.mean() if weight.any() else weight
-
-
 def _some(weight: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
     return None if weight is None else weight[rows]
-
-
-def _frame(estimator: BaseEstimator, X: object) -> pd.DataFrame:
-    if isinstance(X, pd.DataFrame):
-        return X
-    return pd.DataFrame(check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator, input_name="X"))

@@ -14,9 +14,9 @@ from qma_predict.learn.base_rate import (
     NEXT_TO_NONE,
     BaseRateShift,
     base_rate_shift,
+    defects_worth,
     dispersion_of,
     log_odds,
-    weight_of_a_defect,
     weights_of,
 )
 
@@ -25,6 +25,9 @@ MIN_OF_EACH_CLASS = 10
 
 MIN_FOR_STEPS = 1000
 """Below so many of the rarer class isotonic regression costs more than it finds."""
+
+_NEWEST_BLOCKS = 2
+"""Later blocks that tell of the level by now, where the newest alone does not differ significantly from all others."""
 
 _MIXED = 0.01
 _SMALLEST_SLOPE = 0.05
@@ -132,10 +135,10 @@ class Calibration(BaseEstimator):
     the base rate drifts, that one knows by itself part of what the models of the time did not: the difference, in log
     odds, between the base rates that they learnt from. That part is not added a second time. (How the model in use
     scores the rows themselves does not tell: it has seen them.) The level is that of the older blocks, moved to where
-    the newest puts it, since a plant is more like last month than like last year: shrunk with `strength`, unless the
-    newest differs significantly, as after a jump of the base rate. Of a single block the older half of the rows and
-    the newer one take these parts. How much a level says depends on how the defects come: a burst that ended is no
-    jump (`dispersion_of`).
+    the newest two put it, since a plant is more like last month than like last year: shrunk with `strength`, unless
+    they, or the newest alone, differ significantly, as after a jump of the base rate. Of two blocks the second is the
+    newest, and of a single one the older half of the rows and the newer one take these parts. How much a level says
+    depends on how the defects come: a burst that ended is no jump (`dispersion_of`).
 
     Parameters
     ----------
@@ -151,9 +154,9 @@ class Calibration(BaseEstimator):
     steps_ : numpy.ndarray, shape (2, n_steps)
         Log odds by the sigmoid, and by isotonic regression; no steps unless isotonic.
     drift_ : BaseRateShift
-        How the newest block differs from the level that was seen in those before it; of a single block, its newer half
-        from its older, or, if not significantly, all of it from what was promised, provided that it also differs
-        from the rate that was learnt.
+        How the newest block, or the newest two, differ from the level that was seen in those before; of two, the second
+        from the first, of a single one, its newer half from its older, or, if these do not significantly, all of them
+        from what was promised, provided that they also differ from the rate that was learnt.
     shift_ : float
         Added to the log odds after all that: the base rate has moved since; see `follow`.
     base_rate_ : float
@@ -214,7 +217,7 @@ class Calibration(BaseEstimator):
         self.rows_, self.defects_ = len(labels), int(labels.sum())
         self.steps_, self.shift_, self.base_rate_ = np.empty((2, 0)), 0.0, float(base_rate)
         self.drift_, self.dispersion_ = base_rate_shift([], []), 1.0
-        self.worth_ = _worth(self._mixed(score), labels, sample_weight)
+        self.worth_ = defects_worth(self._mixed(score), labels, sample_weight)
         self.is_ranking_ = bool(rarer < MIN_OF_EACH_CLASS)
         if self.is_ranking_:
             self.method_ = "ranking"
@@ -232,7 +235,7 @@ class Calibration(BaseEstimator):
         part = number if number.any() else (np.arange(len(labels)) >= len(labels) // 2).astype(int)
         self.dispersion_ = dispersion_of(expit(raised), labels, block=part, sample_weight=weight)
         level = self._level(raised, labels, part, weight)
-        if not number.any() and not self.drift_.is_significant:
+        if number.max() < _NEWEST_BLOCKS and not self.drift_.is_significant:
             known_from = max(learnt_from - rarer, 0.0) * self.worth_ / self.defects_
             found = {"known_from": known_from, "dispersion": self.dispersion_, "sample_weight": weight}
             self.drift_ = _since_learnt(expit(promised), rates, labels, found) or self.drift_
@@ -248,14 +251,14 @@ class Calibration(BaseEstimator):
             options |= {"dispersion": self.dispersion_}
             return base_rate_shift(expit(raised[rows] + level), labels[rows], sample_weight=weight[rows], **options)
 
-        newest = part == part.max()
-        seen = shift(~newest, 0.0, strength=NEXT_TO_NONE).log_odds
-        worth = _worth(expit(raised[~newest]), labels[~newest], weight[~newest])
-        self.drift_ = shift(newest, seen, known_from=worth)
-        before = shift(~newest, 0.0, strength=self.strength).log_odds
-        moved = shift(newest, before, known_from=worth)
-        if moved.is_significant:
-            return before + moved.log_odds
+        for count in range(1, min(_NEWEST_BLOCKS, part.max()) + 1):
+            newest = part > part.max() - count
+            seen = shift(~newest, 0.0, strength=NEXT_TO_NONE).log_odds
+            worth = defects_worth(expit(raised[~newest]), labels[~newest], weight[~newest])
+            self.drift_ = shift(newest, seen, known_from=worth)
+            before = shift(~newest, 0.0, strength=self.strength).log_odds
+            if self.drift_.is_significant:
+                return before + shift(newest, before).log_odds
         return before + shift(newest, before, strength=self.strength).log_odds
 
     def apply(self, score: object) -> np.ndarray:
@@ -282,12 +285,6 @@ class Calibration(BaseEstimator):
 
     def _mixed(self, score: object) -> np.ndarray:
         return (1.0 - _MIXED) * np.asarray(score, dtype=float) + _MIXED * self.base_rate_
-
-
-def _worth(probability: object, labels: np.ndarray, sample_weight: object) -> float:
-    """Return the number of defects as which the sum of their weights varies."""
-    weight = weights_of(sample_weight, len(labels))
-    return float(weight @ labels) / weight_of_a_defect(probability, labels, weight) if weight.any() else 0.0
 
 
 def _since_learnt(

@@ -1,12 +1,14 @@
 """The columns of a table, read as numbers or as categories, whatever type they come in."""
 
 import hashlib
-from decimal import Decimal
+from datetime import date, time, timedelta
+from decimal import Decimal, InvalidOperation
 from numbers import Real
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.validation import check_array
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import _get_feature_names, check_array
 
 MIN_ROWS = 10
 """What fewer rows say, a value or its absence, is not learnt."""
@@ -17,10 +19,28 @@ LARGEST = float(np.finfo(np.float32).max)
 _ROUNDING = 1e-12
 _FAR = 1e4
 _NUMBER = (Real, Decimal, np.bool_)
+_TIME = (date, time, timedelta, pd.Period, np.datetime64, np.timedelta64)
+_LOOKED_AT = 1000
+_NEARLY_ALL = 0.9
+_DECIMAL = r"\s*[+-]?\d*[.,]\d+([eE][+-]?\d+)?\s*"
 
 
-def as_frame(X: object) -> pd.DataFrame:
-    """Return a frame as it is, and an array as a frame with its positions as names.
+def names_of(X: object) -> list | None:
+    """Return the names of a table's columns, whatever they are; None for an array, which has none."""
+    names = X.columns if isinstance(X, pd.DataFrame) else _get_feature_names(X)
+    return None if names is None else list(names)
+
+
+def as_frame(X: object, at_least: int = 1, estimator: BaseEstimator | None = None) -> pd.DataFrame:
+    """Return a frame as it is, another table as a frame, and an array as a frame with its positions as names.
+
+    Parameters
+    ----------
+    X : DataFrame, table of another library (pyarrow, polars) or array-like, shape (n_rows, n_columns)
+    at_least : int, default 1
+        Rows that an array must have.
+    estimator : estimator, optional
+        Who asks, for messages.
 
     Raises
     ------
@@ -32,7 +52,8 @@ def as_frame(X: object) -> pd.DataFrame:
             twice = X.columns[X.columns.duplicated()].unique()
             raise ValueError(f"features: names found twice: {', '.join(map(str, twice))}. Expected each once.")
         return X
-    return pd.DataFrame(check_array(X, dtype=None, ensure_all_finite=False))
+    told = {"ensure_min_samples": at_least, "estimator": estimator, "input_name": "X"}
+    return pd.DataFrame(check_array(X, dtype=None, ensure_all_finite=False, **told), columns=names_of(X))
 
 
 def is_number(column: pd.Series) -> bool:
@@ -48,13 +69,32 @@ def is_number(column: pd.Series) -> bool:
     """
     if column.dtype != object:
         return bool(pd.api.types.is_numeric_dtype(column.dtype))
-    known = column[column.notna()]
-    return sum(isinstance(value, _NUMBER) for value in known) > len(known) / 2
+    return _are_mostly(_NUMBER, column)
 
 
 def is_time(column: pd.Series) -> bool:
-    """Return whether a column holds times or durations."""
-    return column.dtype.kind in "mM"
+    """Return whether a column holds times, dates, periods or durations, by its type or as most of its Python objects.
+
+    Examples
+    --------
+    >>> days = pd.Series(pd.to_datetime(["2026-01-05", None]))
+    >>> [is_time(one) for one in (days, days.dt.date, days.astype("category"), days.dt.to_period("D"), days.dt.year)]
+    [True, True, True, True, False]
+    """
+    dtype = column.cat.categories.dtype if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
+    return _are_mostly(_TIME, column) if pd.api.types.is_object_dtype(dtype) else issubclass(dtype.type, _TIME)
+
+
+def _are_mostly(kinds: tuple[type, ...], column: pd.Series) -> bool:
+    known = column[_is_known(column)]
+    return sum(isinstance(value, kinds) for value in known) > len(known) / 2
+
+
+def _is_known(column: pd.Series) -> pd.Series:
+    try:
+        return column.notna()
+    except InvalidOperation:  # a signalling NaN of `Decimal` cannot be compared, not even with itself
+        return column.map(lambda value: None if isinstance(value, Decimal) and value.is_snan() else value).notna()
 
 
 def finite(column: pd.Series) -> np.ndarray:
@@ -75,26 +115,43 @@ def finite(column: pd.Series) -> np.ndarray:
     if pd.api.types.is_numeric_dtype(column.dtype):
         values = column.to_numpy(dtype=float, na_value=np.nan)
     else:
-        known = column[column.notna()]
-        if not is_number(column) and len(known):
+        objects = column.astype(object)  # categories that are numbers are numbers here
+        known = objects[_is_known(objects)]
+        if not is_number(objects) and len(known):
             raise ValueError(f"features: column {column.name} held numbers in training, now: {known.iloc[0]!r}")
-        values = np.array([float(value) if isinstance(value, _NUMBER) else np.nan for value in column], dtype=float)
+        values = np.array([_as_float(value) for value in objects], dtype=float)
     return np.where(np.abs(values) <= LARGEST, values, np.nan)
+
+
+def _as_float(value: object) -> float:
+    try:
+        return float(value) if isinstance(value, _NUMBER) else np.nan
+    except (OverflowError, ValueError):  # a whole number beyond what a float holds, a signalling NaN
+        return np.nan
 
 
 def origin(values: np.ndarray) -> float:
     """Return from where on values are counted in float32: their median where they are far from zero, else zero.
 
-    Far means that the middle half of them spans less than a ten-thousandth of the median: there float32, of seven
-    digits, has no more than about a thousand numbers to tell them apart.
+    Far means that the half of them that lies closest together spans less than a ten-thousandth of the median, and that
+    float32, of seven digits, would take some of these for equal. Zeros are left aside: where the others are far from
+    it, they stand for none. So may any other value that fewer than half of them have.
 
     Examples
     --------
-    >>> origin(np.array([0.0, 1.0, np.nan, 2.0])), origin(np.array([1.7e9, 1.7e9 + 60, 1.7e9 + 120]))
+    >>> origin(np.array([0.0, 1.0, np.nan, 2.0])), origin(np.array([1.7e9, 1.7e9 + 60, 0.0, 0.0, 1.7e9 + 120]))
     (0.0, 1700000060.0)
     """
-    low, middle, high = np.nanquantile(values, [0.25, 0.5, 0.75])
-    return float(middle) if high - low < abs(middle) / _FAR else 0.0
+    some = np.sort(values[~np.isnan(values) & (values != 0)])
+    half = len(some) // 2
+    if not half:
+        return 0.0
+    first = int(np.argmin(some[half:] - some[:-half]))
+    closest, middle = some[first : first + half + 1], float(np.median(some))
+    if np.ptp(closest) >= abs(middle) / _FAR:
+        return 0.0
+    merged = (np.diff(closest) > 0) & (np.diff(closest.astype(np.float32)) == 0)
+    return middle if merged.any() else 0.0
 
 
 def category_names(column: pd.Series) -> pd.Series:
@@ -110,13 +167,35 @@ def category_names(column: pd.Series) -> pd.Series:
     if isinstance(column.dtype, pd.StringDtype):
         return column.reset_index(drop=True).fillna("")
     values = column.astype(object).reset_index(drop=True)
-    return values.map(_name).where(values.notna(), "")
+    return values.map(_name).where(_is_known(values), "")
 
 
 def _name(value: object) -> str:
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return str(value)
+
+
+def written_measurements(frame: pd.DataFrame) -> list:
+    """Return the columns whose texts look like measurements: most are distinct, and nearly all are decimal numbers.
+
+    The first thousand rows are looked at.
+
+    Examples
+    --------
+    >>> written_measurements(pd.DataFrame({"t": ["1.52", "1,49", "-0.3"], "lot": ["101", "102", "103"], "force": 0.1}))
+    ['t']
+    """
+    found = []
+    for name in frame.columns:
+        column = frame[name].iloc[:_LOOKED_AT]
+        if not is_number(column):
+            texts = category_names(column)
+            texts = texts[texts != ""]
+            distinct = texts.drop_duplicates()
+            if len(distinct) > len(texts) / 2 and distinct.str.fullmatch(_DECIMAL).mean() > _NEARLY_ALL:
+                found.append(name)
+    return found
 
 
 def useful_numbers(frame: pd.DataFrame, names: list) -> dict:

@@ -5,18 +5,20 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from qma_predict.learn.columns import category_names, is_number
+from qma_predict.learn.columns import category_names, is_number, is_time
 
 ENOUGH_LATER = 100
 """So many later defects (or goods, if rarer) calibrate; more blocks are not set apart for it."""
 
-_BLOCKS = ((5 / 6, 1.0), (4 / 6, 5 / 6), (3 / 6, 4 / 6))
 _MIN_TO_LEARN = 5
 _RECURRING = 0.5
 
 
-def later_blocks(labels: np.ndarray, groups: object = None) -> list[tuple[np.ndarray, np.ndarray]]:
+def later_blocks(labels: np.ndarray, groups: object = None, parts: int = 12) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return (rows to learn from, rows of the block) of the later blocks that calibrate, oldest first.
+
+    They are small. The models that score it shall know nearly as much as the one in use, which is
+    fitted on all rows: what this one learns of a burst by its causes would else be taken for a base rate that moved.
 
     Parameters
     ----------
@@ -24,24 +26,27 @@ def later_blocks(labels: np.ndarray, groups: object = None) -> list[tuple[np.nda
         In time order.
     groups : array-like, shape (n_rows,), optional
         See `CalibratedBlend.fit`.
+    parts : int, default 12
+        Parts of the rows, each of which may be a block; of half of them at most.
 
     Returns
     -------
     list of (numpy.ndarray of int, numpy.ndarray of int)
-        At most three; none where the rows before a block do not hold five of each class.
+        None where the rows before a block do not hold five of each class.
 
     Examples
     --------
     >>> [(len(train), block.tolist()) for train, block in later_blocks(np.array([0, 1] * 6))]
-    [(10, [10, 11])]
+    [(10, [10]), (11, [11])]
     """
     code = group_codes(groups)
     if code is not None and len(code) != len(labels):
         raise ValueError(f"groups: found {len(code)} for {len(labels)} rows")
     blocks: list[tuple[np.ndarray, np.ndarray]] = []
     found = np.zeros(2)
-    for start, end in _BLOCKS:
-        first, last = round(start * len(labels)), round(end * len(labels))
+    edges = np.round(np.arange(parts + 1) / parts * len(labels)).astype(int)
+    for part in range(parts, parts - parts // 2, -1):
+        first, last = edges[part - 1 : part + 1]
         block = np.arange(first, last)
         train = apart(np.arange(first), block, code)
         if np.bincount(labels[train], minlength=2).min() < _MIN_TO_LEARN or not len(block):
@@ -88,6 +93,8 @@ def group_codes(groups: object) -> np.ndarray | None:
 def passing_texts(frame: pd.DataFrame, origins: Sequence[tuple[np.ndarray, np.ndarray]]) -> list:
     """Return the text columns of which, in every later block, most rows have a category not seen before it.
 
+    Times are no texts, though they never come again: `PlantColumns` refuses them.
+
     Examples
     --------
     >>> X = pd.DataFrame({"unit.lot": ["A", "A", "B", "B", "C", "C"], "unit.product": ["x", "y"] * 3})
@@ -96,7 +103,7 @@ def passing_texts(frame: pd.DataFrame, origins: Sequence[tuple[np.ndarray, np.nd
     """
     passing = []
     for name in frame.columns:
-        if origins and not is_number(frame[name]):
+        if origins and not is_number(frame[name]) and not is_time(frame[name]):
             texts = category_names(frame[name])
             again = [texts[block].isin(texts[train].unique()).mean() for train, block in origins]
             if max(again) < _RECURRING:

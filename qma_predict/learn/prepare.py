@@ -17,7 +17,7 @@ from qma_predict.learn.columns import (
     useful_numbers,
 )
 
-MAX_INDICATORS = 12
+MAX_INDICATORS = 40
 """A text of more categories becomes a rate."""
 
 _FOLDS = 5
@@ -146,7 +146,10 @@ class PlantColumns(TransformerMixin, BaseEstimator):
         ignored = set(self.ignore)
         names = [name for name in frame.columns if name not in ignored]
         if times := [str(name) for name in names if is_time(frame[name])]:
-            raise ValueError(f"features: columns {', '.join(times)} hold times. Expected numbers or texts.")
+            raise ValueError(
+                f"features: columns {', '.join(times)} hold times. Expected numbers or texts. Make them numbers, "
+                "such as hours since an event of the unit, or leave them out."
+            )
         numeric = {name for name in names if is_number(frame[name])}
         self.numbers_ = useful_numbers(frame, [name for name in names if name in numeric])
         rate = np.average(labels, weights=weight)

@@ -52,6 +52,8 @@ def make_recipe(name: str = "default", *, random_state: int = 0, **parameters: P
         `ColumnTransformer` by names cannot be fitted. A model is kept only if it consists of scikit-learn's
         estimators, LightGBM's or ours, whose files run no code when they are read, and of classes that `learning.trust`
         in line.toml names; a training says so at its begin.
+        A row's score does not depend on the other rows of the call; of a classifier whose sums run over all rows at
+        once (a neural network, a Gaussian process) it may by rounding, some 1e-13.
 
     Parameters
     ----------

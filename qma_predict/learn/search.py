@@ -38,8 +38,9 @@ class Search:
     ----------
     recipe : str
     trials : DataFrame
-        A row a trial: ``trial`` (0 is what the line has now), ``state`` (`in use`, `complete` or `pruned`), ``folds``
-        (number judged on), ``log_loss`` (mean over their units), ``seconds`` (of work) and a column a parameter.
+        A row a trial: ``trial`` (0 is what the line has now), ``state`` (`in use`, `complete`, `pruned` or `failed`),
+        ``reason`` (why it has failed, else empty), ``folds`` (number judged on), ``log_loss`` (mean over their units,
+        NaN if judged on none), ``seconds`` (of work) and a column a parameter.
     folds : DataFrame
         A row a trial and fold: ``trial``, ``fold`` (1 is the oldest), ``units``, ``defects`` and ``log_loss``.
     best : dict
@@ -84,10 +85,12 @@ def search(dataset: Dataset, *, minutes: float = 10.0, trials: int | None = None
     of the fold's candidates: it counts every unit, while the average precision of a fold with some dozen defects
     is mostly noise. A candidate is judged on the newest fold, then on the one before it, then on the rest, and is
     pruned if worse than the median of all that were judged on the same folds. Candidates come from Optuna's TPE
-    sampler, `BATCH` at a time, from around the recipe's own values (`search_space`).
+    sampler, `BATCH` at a time, from around the recipe's own values (`search_space`). One that cannot be fitted has
+    failed, with the reason, and the search goes on, unless all that were tried have failed.
 
     With the same data, seed (the line's) and number of trials the result is the same, wherever the fits run. How
-    many trials a time allows depends on the machine.
+    many trials a time allows depends on the machine. An interrupt (Ctrl-C) ends it after the batches that were
+    finished; before the first is, it is raised.
 
     Parameters
     ----------
@@ -109,6 +112,10 @@ def search(dataset: Dataset, *, minutes: float = 10.0, trials: int | None = None
         If the history is too short for the folds, or none of them has defects and good units before it.
     ValueError
         If `trials` is less than 1.
+    KeyboardInterrupt
+        If interrupted before a batch was finished.
+    Exception
+        What the line's recipe raises with the parameters that the line has.
     """
     if trials is not None and trials < 1:
         raise ValueError(f"trials: found {trials}, expected 1 or more, or none for as many as the minutes allow")
@@ -126,18 +133,27 @@ def search(dataset: Dataset, *, minutes: float = 10.0, trials: int | None = None
         taken = time.perf_counter() - started
         _log(done[0], 0, folds, taken)
         should_take = _should_take(done[0].seconds, effective_n_jobs(n_jobs))
-        for size in _batches(trials) if trials is not None else _batches_in(60 * minutes - taken, should_take):
-            batch = _ask(study, space, size)
-            for first, last in rungs(len(folds)):
-                going_on = [trial for trial in batch if trial.state == "complete"]
-                judge(parallel, recipe, X, folds[first:last], going_on)
-                if last < len(folds):
-                    prune(going_on, [*done, *batch], last)
-            for number, trial in enumerate(batch, start=len(done)):
-                _tell(study, trial, space)
-                _log(trial, number, folds, time.perf_counter() - started)
-            done += batch
-    return _found(dataset, done, folds, _too_short(minutes, taken, should_take))
+        sizes = _batches(trials) if trials is not None else _batches_in(60 * minutes - taken, should_take)
+        interrupted = False
+        try:
+            for size in sizes:
+                batch = _ask(study, space, size)
+                for first, last in rungs(len(folds)):
+                    going_on = [trial for trial in batch if trial.state == "complete"]
+                    judge(parallel, recipe, X, folds[first:last], going_on)
+                    if last < len(folds):
+                        prune([trial for trial in going_on if trial.state == "complete"], [*done, *batch], last)
+                for number, trial in enumerate(batch, start=len(done)):
+                    _tell(study, trial, space)
+                    _log(trial, number, folds, time.perf_counter() - started)
+                done += batch
+                if all(trial.state == "failed" for trial in done[1:]):
+                    break
+        except KeyboardInterrupt:
+            if len(done) == 1:
+                raise
+            interrupted = True
+    return _found(dataset, done, folds, _too_short(minutes, taken, should_take), interrupted)
 
 
 def _batches(trials: int) -> Iterator[int]:
@@ -229,6 +245,8 @@ def _tell(study: Any, trial: Trial, space: Mapping[str, Range]) -> None:
         if all(trial.parameters[name] in values for name, values in space.items()):  # 0 has no place in them
             known = {"params": trial.parameters, "distributions": _distributions(space)}
             study.add_trial(optuna.create_trial(value=trial.log_loss(), **known))
+    elif trial.state == "failed":
+        study.tell(trial.asked, state=optuna.trial.TrialState.FAIL)
     elif trial.state == "pruned":
         trial.asked.report(trial.log_loss(), len(trial.losses))
         study.tell(trial.asked, state=optuna.trial.TrialState.PRUNED)
@@ -237,20 +255,26 @@ def _tell(study: Any, trial: Trial, space: Mapping[str, Range]) -> None:
 
 
 def _log(trial: Trial, number: int, folds: Sequence[Fold], seconds: float) -> None:
+    if trial.state == "failed":
+        log.warning("trial %d has failed, %.0f s since the start: %s", number, seconds, trial.reason)
+        return
     log.info(
         *("trial %d: log loss %.4f on %d of %d folds (%s), %.0f s since the start", number, trial.log_loss()),
         *(len(trial.losses), len(folds), trial.state, seconds),
     )
 
 
-def _found(dataset: Dataset, done: Sequence[Trial], folds: Sequence[Fold], too_short: str) -> Search:
+def _found(dataset: Dataset, done: Sequence[Trial], folds: Sequence[Fold], too_short: str, interrupted: bool) -> Search:
     """What the trials say; `too_short` is said where there is none but what the line has."""
     learning, now = dataset.line.learning, done[0]
     complete = [trial for trial in done[1:] if trial.state == "complete"]
-    best, better = min(done, key=lambda trial: trial.log_loss() if trial.state != "pruned" else np.inf), False
+    reasons = [trial.reason for trial in done if trial.state == "failed"]
+    best, better = min([now, *complete], key=lambda trial: trial.log_loss()), False
     sentence = f"{learning.recipe}: log loss {now.log_loss():.4f} with the parameters that the line has"
     if len(done) == 1:
         sentence += f"; {too_short}"
+    elif len(reasons) == len(done) - 1:
+        sentence += f"; none of {len(reasons)} others could be fitted: keep what the line has"
     elif best is now:
         sentence += f"; none of {len(done) - 1} others tried is lower: keep what the line has"
     else:
@@ -263,6 +287,12 @@ def _found(dataset: Dataset, done: Sequence[Trial], folds: Sequence[Fold], too_s
         )
         better = compared.better
         sentence += f", {best.log_loss():.4f} with the best of {len(done) - 1} others, {compared.in_words()}"
+    if reasons:
+        sentence += (
+            f". {len(reasons)} of {len(done) - 1} could not be fitted, the first since {reasons[0].splitlines()[0]}"
+        )
+    if interrupted:
+        sentence += ". Interrupted: what was not finished is not counted"
     return Search(
         recipe=learning.recipe,
         trials=_trial_table(done),
@@ -280,6 +310,7 @@ def _trial_table(done: Sequence[Trial]) -> pd.DataFrame:
         {
             "trial": number,
             "state": trial.state,
+            "reason": trial.reason,
             "folds": len(trial.losses),
             "log_loss": trial.log_loss(),
             "seconds": round(sum(trial.seconds), 1),
@@ -287,7 +318,7 @@ def _trial_table(done: Sequence[Trial]) -> pd.DataFrame:
         | trial.parameters
         for number, trial in enumerate(done)
     ]
-    return pd.DataFrame(rows).astype({"state": "str"})
+    return pd.DataFrame(rows).astype({"state": "str", "reason": "str"})
 
 
 def _fold_table(done: Sequence[Trial], folds: Sequence[Fold]) -> pd.DataFrame:

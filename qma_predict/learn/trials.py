@@ -47,17 +47,21 @@ class Fold:
 
 @dataclass
 class Trial:
-    """A candidate; `losses` has an array a fold, the newest fold first, and `seconds` how long each took."""
+    """A candidate; `losses` has an array a fold, the newest fold first, and `seconds` how long each took.
+
+    `asked` is Optuna's own, None for what the line has; `reason` is why it has failed, empty if it has not.
+    """
 
     parameters: dict[str, Parameter]
     asked: Any = None
     state: str = "complete"
+    reason: str = ""
     seconds: list[float] = field(default_factory=list)
     losses: list[np.ndarray] = field(default_factory=list)
 
     def log_loss(self, folds: int | None = None) -> float:
-        """Mean over the units of the first so many folds; by default of all it was judged on."""
-        return float(np.concatenate(self.losses[:folds]).mean())
+        """Mean over the units of the first so many folds; by default of all it was judged on (NaN if on none)."""
+        return float(np.concatenate(self.losses[:folds]).mean()) if self.losses else np.nan
 
 
 def rows_and_folds(dataset: Dataset) -> tuple[pd.DataFrame, list[Fold]]:
@@ -100,14 +104,36 @@ def rows_and_folds(dataset: Dataset) -> tuple[pd.DataFrame, list[Fold]]:
 def judge(
     parallel: Parallel, recipe: BaseEstimator, X: pd.DataFrame, folds: Sequence[Fold], trials: Sequence[Trial]
 ) -> None:
-    """Add the losses on these folds to the trials."""
+    """Add the losses on these folds to the trials; one that cannot be fitted or gives no scores has failed.
+
+    Raises
+    ------
+    Exception
+        What the fit raised of what the line has (`asked` is None): there is then nothing to be better than.
+    """
     scored = parallel(
-        delayed(_losses)(clone(recipe).set_params(**trial.parameters), X, fold) for trial in trials for fold in folds
+        delayed(_losses if trial.asked is None else _losses_or_reason)(
+            clone(recipe).set_params(**trial.parameters), X, fold
+        )
+        for trial in trials
+        for fold in folds
     )
     for place, trial in enumerate(trials):
         for values, seconds in scored[place * len(folds) : (place + 1) * len(folds)]:
-            trial.losses.append(values)
             trial.seconds.append(seconds)
+            if isinstance(values, str):
+                trial.state, trial.reason = "failed", trial.reason or values
+            elif not trial.reason:
+                trial.losses.append(values)
+
+
+def _losses_or_reason(recipe: BaseEstimator, X: pd.DataFrame, fold: Fold) -> tuple[np.ndarray | str, float]:
+    """As `_losses`, with the reason in words where there are none."""
+    started = time.perf_counter()
+    try:
+        return _losses(recipe, X, fold)
+    except Exception as error:  # whatever a classifier by import path raises at some parameters
+        return f"{type(error).__name__}: {error}", time.perf_counter() - started
 
 
 def _losses(recipe: BaseEstimator, X: pd.DataFrame, fold: Fold) -> tuple[np.ndarray, float]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from qma_predict.learn.base_rate import base_rate_shift, weight_of_a_defect
+from qma_predict.learn.base_rate import base_rate_shift, defects_worth, weight_of_a_defect
 
 
 def test_the_shift_is_what_brings_the_promised_number_to_the_shrunk_ratio():
@@ -71,3 +71,25 @@ def test_a_good_unit_that_stands_for_many_makes_the_sum_uncertain():
 def test_rows_that_weigh_nothing_say_nothing():
     shift = base_rate_shift([0.02] * 10, [1] * 10, sample_weight=[0.0] * 10)
     assert (shift.log_odds, shift.is_significant, shift.notice) == (0.0, False, "")
+
+
+def test_defects_are_worth_their_number_unless_some_units_stand_for_many():
+    probability, y = [0.02] * 1000, [1] * 60 + [0] * 940
+    assert defects_worth(probability, y) == defects_worth(None, y) == 60.0
+    assert defects_worth(None, y, [7.0] * 1000) == pytest.approx(60)
+    # 60 defects of weight 1, and 100 good units of weight 50, of which the promise gives 2: it varies by them
+    weight = [1.0] * 900 + [50.0] * 100
+    assert defects_worth(probability, y, weight) == pytest.approx(60 / ((900 + 100 * 2500) / (900 + 100 * 50)))
+    assert defects_worth([0.02] * 900 + [0.0] * 100, y, weight) == pytest.approx(60, rel=1e-3)
+    assert defects_worth(None, y, [0.0] * 1000) == defects_worth(None, [], []) == 0.0
+
+
+def test_a_notice_by_weights_tells_the_ratio_over_all_units_beside_plain_counts():
+    probability, y, weight = [0.02] * 2000, [1] * 100 + [0] * 1900, [4.0] * 1000 + [0.5] * 1000
+    assert base_rate_shift(probability, y).notice.startswith(
+        "The defect rate has moved: 100 defects where 40.0 were expected, "
+    )
+    assert base_rate_shift(probability, y, sample_weight=weight).notice == (
+        "The defect rate has moved: among the inspected 100 defects where 40.0 were expected, over all units 4.37 "
+        "times as many as expected (95 % interval 3.59 to 5.31)."
+    )

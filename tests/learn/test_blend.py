@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from scipy.special import expit
 from sklearn import config_context
@@ -13,7 +14,7 @@ from sklearn.tree import DecisionTreeClassifier
 from qma_predict.errors import NotEnoughData
 from qma_predict.learn.blend import CalibratedBlend
 from qma_predict.learn.later import later_blocks, passing_texts
-from qma_predict.learn.prepare import FilledAndScaled
+from qma_predict.learn.prepare import FilledAndScaled, PlantColumns
 from qma_predict.learn.recipes import make_recipe
 
 
@@ -252,3 +253,106 @@ def test_a_jump_within_the_newest_sixth_is_noticed_where_it_calibrates_alone():
     model = CalibratedBlend([("first", FirstColumn())]).fit(pd.DataFrame({"press.risk.last": risk}), y)
     assert len(model.later_) == 1000
     assert model.shift_.notice.startswith("The defect rate has moved: ")
+
+
+def two_columns():
+    """Two numbers, of which the first tells the defects."""
+    X, y = plant()
+    return X.assign(noise=np.random.default_rng(5).normal(size=len(y))), y
+
+
+@pytest.mark.parametrize(
+    "names",
+    [[1, 0], [2024, 2025], pd.MultiIndex.from_tuples([("press", "risk"), ("press", "noise")])],
+    ids=["positions swapped", "years", "two levels"],
+)
+def test_names_that_are_no_texts_find_columns_as_texts_do(names):
+    X, y = two_columns()
+    expected = CalibratedBlend([("logistic", LogisticRegression())]).fit(X, y).predict_proba(X)
+    named = X.set_axis(names, axis=1)
+    model = CalibratedBlend([("logistic", LogisticRegression())]).fit(named, y)
+    for asked in (named, named[named.columns[::-1]], X.to_numpy()):
+        assert (model.predict_proba(asked) == expected).all()
+    by_array = CalibratedBlend([("logistic", LogisticRegression())]).fit(X.to_numpy(), y)
+    assert (by_array.predict_proba(named) == expected).all()
+
+
+def test_tables_of_other_libraries_have_their_names():
+    X, y = two_columns()
+    X = X.assign(machine=np.where(np.arange(len(y)) % 3, "P1", "P2"))
+    table = pa.Table.from_pandas(X, preserve_index=False)
+    expected = CalibratedBlend([("logistic", LogisticRegression())]).fit(X, y).predict_proba(X)
+    model = CalibratedBlend([("logistic", LogisticRegression())]).fit(table, y)
+    for asked in (table, table.select(X.columns[::-1].tolist()), X):
+        np.testing.assert_allclose(model.predict_proba(asked), expected)
+
+
+@pytest.mark.parametrize("names", ["aa", [7, 7]])
+def test_a_name_found_twice_is_refused(names):
+    X, y = two_columns()
+    with pytest.raises(ValueError, match=f"names found twice: {names[0]}. Expected each once"):
+        CalibratedBlend([("logistic", LogisticRegression())]).fit(X.set_axis(list(names), axis=1), y)
+
+
+@pytest.mark.parametrize("defects", [4, 400])
+@pytest.mark.parametrize(
+    "made", [lambda at: at, lambda at: at - at[0], lambda at: at.dt.date], ids=["times", "durations", "dates"]
+)
+def test_times_are_refused_however_many_defects_there_are_unless_they_are_ignored(defects, made):
+    X, _ = plant()
+    y = (np.arange(1200) % (1200 // defects) == 0).astype(int)
+    X = X.assign(at=made(pd.Series(pd.date_range("2026-01-05", periods=1200, freq="D"))))
+    with pytest.raises(
+        ValueError, match="columns at hold times. Expected numbers or texts. Make them numbers, such as"
+    ):
+        CalibratedBlend([("first", FirstColumn())]).fit(X, y)
+    ignoring = CalibratedBlend([("first", FirstColumn())], prepare=PlantColumns(ignore=("at",))).fit(X, y)
+    assert list(ignoring.prepare_.numbers_) == ["press.risk.last"]
+    assert ignoring.ignored_ == []
+
+
+@pytest.mark.parametrize(
+    "written", [lambda x: x.map("{:.4f}".format), lambda x: x.round(4).astype("category")], ids=["texts", "categories"]
+)
+def test_measurements_that_are_written_as_texts_are_named(written):
+    X, y = two_columns()
+    texts = X.assign(noise=written(X["noise"]), lot=[f"{1000 + i // 40}" for i in range(1200)])
+    with pytest.warns(UserWarning, match="first: columns noise hold decimal numbers as texts or categories: nothing"):
+        model = CalibratedBlend([("first", FirstColumn())]).fit(texts, y)
+    assert model.ignored_ == ["noise", "lot"]
+
+
+def test_no_rows_have_no_probabilities_and_are_not_enough_to_learn_from():
+    X, y = two_columns()
+    model = make_recipe("boosted_trees").set_params(n_jobs=1).fit(X, y)
+    assert model.predict_proba(X[:0]).shape == (0, 2)
+    assert model.predict_proba(pa.Table.from_pandas(X[:0], preserve_index=False)).shape == (0, 2)
+    assert model.predict(X[:0]).tolist() == []
+    assert model.follow(X[:0], y[:0]).notice == ""
+    with pytest.raises(ValueError, match="columns are missing: "):
+        model.predict_proba(X[:0][["noise"]])
+    with pytest.raises(NotEnoughData, match="found 0 defects and 0 good units"):
+        clone(model).fit(X[:0], y[:0], sample_weight=y[:0], groups=y[:0])
+
+
+def test_groups_of_another_length_are_refused_with_weights_and_without():
+    X, y = plant()
+    for weight in (None, np.ones(1200)):
+        with pytest.raises(ValueError, match="first: found 1200 rows but 1199 groups; expected one for each row"):
+            CalibratedBlend([("first", FirstColumn())]).fit(X, y, groups=np.zeros(1199), sample_weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("y", "weight", "message"),
+    [
+        ([0, 1, 0], None, "first: found 4 rows but 3 labels"),
+        ([0, 1, 0, 1], [1.0], "first: found 4 rows but 1 weights"),
+        (["nok", "ok", 1, None], None, "found the labels nok, ok; expected 0 or 1 as in training, or a missing value"),
+    ],
+)
+def test_labels_that_cannot_be_followed_are_refused(y, weight, message):
+    X, labels = plant()
+    model = CalibratedBlend([("first", FirstColumn())]).fit(X, labels)
+    with pytest.raises(ValueError, match=message):
+        model.follow(X[:4], y, sample_weight=weight)
+    assert model.follow(X[:4], [True, False, 1.0, None]) == model.follow(X[:4], [1, 0, 1, np.nan])

@@ -5,13 +5,14 @@ import pytest
 from qma_predict.learn.later import later_blocks, passing_texts
 
 
-def test_the_newest_sixth_is_set_apart_and_older_ones_until_enough_defects_are_there():
+def test_the_newest_twelfth_is_set_apart_and_older_ones_until_enough_defects_are_there():
     sparse, dense = np.arange(6000) % 50 == 0, np.arange(6000) % 4 == 0
     spans = [
         [(len(train), block[0], block[-1]) for train, block in later_blocks(y.astype(int))] for y in (sparse, dense)
     ]
-    assert spans[0] == [(3000, 3000, 3999), (4000, 4000, 4999), (5000, 5000, 5999)]  # 20 defects each
-    assert spans[1] == [(5000, 5000, 5999)]  # 250 defects
+    assert spans[0] == [(first, first, first + 499) for first in range(3000, 6000, 500)]  # 10 defects each
+    assert spans[1] == [(5500, 5500, 5999)]  # 125 defects
+    assert [block[0] for _, block in later_blocks(sparse.astype(int), parts=6)] == [3000, 4000, 5000]
 
 
 @pytest.mark.parametrize(
@@ -20,16 +21,16 @@ def test_the_newest_sixth_is_set_apart_and_older_ones_until_enough_defects_are_t
 def test_a_block_before_which_a_class_is_missing_is_left_out(place):
     y = np.zeros(120, dtype=int)
     y[place] = 1
-    assert len(later_blocks(y)) == (3 if place.start == 0 else 2)
-    y[:], y[100:] = 0, 1
+    assert len(later_blocks(y)) == (6 if place.start == 0 else 4)  # from rows 60 and 80 on
+    y[:], y[110:] = 0, 1
     assert later_blocks(y) == []
 
 
 def test_a_group_that_goes_on_in_a_block_is_not_learnt_from_before_it():
     y = np.arange(60) % 2
     (train, block), *_ = later_blocks(y, groups=np.arange(60) // 4)[-1:]
-    assert block.tolist() == list(range(50, 60))
-    assert train.tolist() == list(range(48))  # rows 48 to 51 are a group
+    assert block.tolist() == list(range(55, 60))
+    assert train.tolist() == list(range(52))  # rows 52 to 55 are a group
 
 
 def test_groups_of_another_length_are_refused():
@@ -44,6 +45,12 @@ def test_a_text_that_comes_again_in_one_block_is_kept():
     assert passing_texts(X, []) == []
 
 
+def test_times_are_no_texts_though_they_do_not_come_again():
+    when = pd.Series(pd.date_range("2026-01-05", periods=6, freq="D"))
+    X = pd.DataFrame({"at": when, "day": when.dt.date, "for": when - when[0], "lot": list("ABCDEF")})
+    assert passing_texts(X, [(np.arange(4), np.arange(4, 6))]) == ["lot"]
+
+
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT], ids=["None", "NaN", "NA", "NaT"])
 def test_rows_whose_group_is_missing_belong_with_no_other(missing):
     y = np.arange(60) % 2
@@ -53,4 +60,4 @@ def test_rows_whose_group_is_missing_belong_with_no_other(missing):
     some = nowhere.copy()
     some[[3, 55]] = "shot 7"
     train, _ = later_blocks(y, groups=some)[-1]
-    assert train.tolist() == [row for row in range(50) if row != 3]
+    assert train.tolist() == [row for row in range(55) if row != 3]

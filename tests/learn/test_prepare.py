@@ -85,29 +85,29 @@ def test_a_text_of_few_categories_becomes_an_indicator_of_each_that_is_frequent(
     assert columns.transform(new)[:, 1:].tolist() == [[0, 1], [0, 0], [0, 0], [1, 0]]
 
 
-def many(n=400):
-    code = np.arange(n) % 20
+def many(n=1000):
+    code = np.arange(n) % 50
     return table(n, **{"melt.lot": pd.Series([f"L{c}" for c in code], dtype="str")}), code
 
 
 def test_a_text_of_many_categories_becomes_their_rate_shrunk_by_the_weight_of_two_defects():
     X, code = many()
-    y = ((code == 3) & (np.arange(400) < 200)).astype(int)  # 10 defects in lot 3 of 20 units: base rate 1 / 40
+    y = ((code == 3) & (np.arange(1000) < 500)).astype(int)  # 10 defects in lot 3 of 20 units: base rate 1 / 100
     columns = PlantColumns().fit(X, y)
     out = columns.transform(pd.DataFrame({"press.force.last": 0.0, "melt.lot": ["L3", "L4", "L99", None]}))[:, 1]
-    prior = 2 / (1 / 40)
-    expected = [(10 + 2) / (20 + prior), (0 + 2) / (20 + prior), 1 / 40, 1 / 40]
+    prior = 2 / (1 / 100)
+    expected = [(10 + 2) / (20 + prior), (0 + 2) / (20 + prior), 1 / 100, 1 / 100]
     np.testing.assert_allclose(out, logit(expected), rtol=1e-5)
 
 
 def test_the_rate_of_a_row_comes_from_the_other_folds():
     X, code = many()
-    y = ((code == 3) & (np.arange(400) < 200)).astype(int)
+    y = ((code == 3) & (np.arange(1000) < 500)).astype(int)
     rate = PlantColumns().fit_transform(X, y)[:, 1]
     fold = stratified_folds(y, 0)
-    for row in (3, 23, 4):
+    for row in (3, 53, 4):
         others = (code == code[row]) & (fold != fold[row])
-        expected = logit((y[others].sum() + 2) / (others.sum() + 2 * 40))
+        expected = logit((y[others].sum() + 2) / (others.sum() + 2 * 100))
         assert rate[row] == pytest.approx(expected, rel=1e-5)
 
 

@@ -20,6 +20,7 @@ from pipelines import report
 from qma_predict.data.contract import TABLES
 from qma_predict.data.lake import SCHEMAS, Lake
 from qma_predict.errors import LineError, NotEnoughData
+from qma_predict.learn import trials
 from qma_predict.learn.dataset import make_dataset
 from qma_predict.learn.search import _batches, _batches_in, _should_take, _too_short, before_backtest, search
 from qma_predict.learn.training import recipe_of, train
@@ -300,6 +301,74 @@ def test_what_a_batch_should_take_is_what_its_steps_take_that_wait_for_each_othe
             free[free.index(min(free))] += fit
         took += max(free)
     assert took <= _should_take(fits, workers)[size] <= 1.4 * took
+
+
+@pytest.fixture
+def fit_fails(monkeypatch):
+    """Makes fits raise at values of a parameter; what each fit would find is found else."""
+
+    def fails(when, error):
+        def fitted(recipe, X, fold):
+            if when(recipe.get_params()[C]):
+                raise error
+            return losses(recipe, X, fold)
+
+        losses = trials._losses
+        monkeypatch.setattr(trials, "_losses", fitted)
+
+    return fails
+
+
+def test_a_candidate_that_cannot_be_fitted_has_failed_with_its_reason_and_the_search_goes_on(
+    earlier, fit_fails, caplog
+):
+    fit_fails(lambda value: value > 1, ValueError("too far\nfrom here"))
+    done = search(earlier, trials=10, n_jobs=1)
+    failed = done.trials["state"] == "failed"
+    assert (failed == (done.trials[C] > 1)).all()
+    assert 0 < failed.sum() < 10
+    assert (done.trials["reason"] == np.where(failed, "ValueError: too far\nfrom here", "")).all()
+    assert done.trials.loc[failed, "folds"].eq(0).all()
+    assert done.trials.loc[failed, "log_loss"].isna().all()
+    said = f"{failed.sum()} of 10 could not be fitted, the first since ValueError: too far"
+    assert done.sentence.endswith(said)
+    assert re.match(rf"10 trials, \d+ of them pruned and {failed.sum()} failed; the best:", report.of_search(done))
+    assert "nan" not in report.of_search(done)
+    assert sum(" has failed, " in record.getMessage() for record in caplog.records) == failed.sum()
+
+
+def test_a_search_ends_if_all_that_were_tried_have_failed(earlier, fit_fails):
+    fit_fails(lambda value: value != 1, MemoryError("no room"))
+    done = search(earlier, trials=20, n_jobs=1)
+    assert done.trials["state"].tolist() == ["in use"] + ["failed"] * 8
+    assert not done.better
+    assert done.parameters == {}
+    assert "; none of 8 others could be fitted: keep what the line has. 8 of 8 could" in done.sentence
+    assert done.sentence.endswith("the first since MemoryError: no room")
+
+
+def test_what_the_line_has_must_be_fitted(earlier, fit_fails):
+    fit_fails(lambda value: value == 1, ValueError("too near"))
+    with pytest.raises(ValueError, match="too near"):
+        search(earlier, trials=10, n_jobs=1)
+
+
+def test_an_interrupt_ends_the_search_with_the_batches_that_were_finished(earlier, done, monkeypatch):
+    def interrupted(going_on, all_trials, folds):
+        prune(going_on, all_trials, folds)
+        if len(all_trials) > batches * 8 + 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("qma_predict.learn.search.prune", interrupted)
+    batches = 1
+    ended = search(earlier, trials=10, n_jobs=1)
+    pd.testing.assert_frame_equal(without_seconds(ended), without_seconds(done)[:9])
+    pd.testing.assert_frame_equal(ended.folds, done.folds[done.folds["trial"] < 9])
+    assert "8 others" in ended.sentence
+    assert report.of_search(ended).endswith(". Interrupted: what was not finished is not counted")
+    batches = 0
+    with pytest.raises(KeyboardInterrupt):
+        search(earlier, trials=10, n_jobs=1)
 
 
 class OneThread(ClassifierMixin, BaseEstimator):

@@ -65,7 +65,7 @@ def test_the_run_has_the_table_of_trials_and_the_parameters(runs):
     assert trials["log_loss"].tolist() == pytest.approx([run.data.metrics["mean_log_loss"] for run in children])
     parameters = json.loads((Path(folder) / "parameters.json").read_text())
     assert parameters["to_use"] == {}
-    assert set(parameters["best"]) == set(trials.columns[5:])
+    assert set(parameters["best"]) == set(trials.columns[6:])
 
 
 def test_a_trial_has_its_loss_on_each_fold_that_it_was_judged_on(client, runs):
