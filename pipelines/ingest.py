@@ -59,22 +59,27 @@ def take_in_for(
     Returns
     -------
     tuple of str
-        What was still missing when the time was over, in words.
+        What was still missing when the time was over, in words; it is logged too.
     """
     definition, now = load_line(line), clock()
     as_of, until = definition.as_of(business_date), definition.waits_until(business_date)
     if now >= definition.as_of(business_date + timedelta(days=1)):
-        return step(take_in)(line, home, now).problems
+        return _told(step(take_in)(line, home, now).problems)
     while True:
         last = clock() + PAUSE > until
         problems = step(take_in)(line, home, as_of, tried_again=not last).problems
         missing = (*problems, *what_is_late(line, home, as_of))
         if last or not missing:
-            if missing:
-                log.warning("the list is made without: %s", "; ".join(missing))
-            return missing
+            return _told(missing)
         log.info("waiting until %s UTC: %s", f"{until:%H:%M}", missing[0])
         sleep(PAUSE.total_seconds())
+
+
+def _told(missing: tuple[str, ...]) -> tuple[str, ...]:
+    """What a list is made without, logged."""
+    if missing:
+        log.warning("the list is made without: %s", "; ".join(missing))
+    return missing
 
 
 def what_is_late(line: str, home: str, as_of: datetime) -> list[str]:

@@ -161,7 +161,8 @@ def check(
     Notes
     -----
     Of the hour that a clock change repeats, the earlier instant is taken. Where that would let a stay end before
-    it started, and for `recorded_at` always, the later one: nothing is known too early.
+    it started, and for `recorded_at` always, also where it is a delay after the row happened, the later one: nothing
+    is known too early.
     """
     table, columns = TABLES[source.table], columns_of(source)
     theirs = _their_names(raw, source)
@@ -191,15 +192,22 @@ def check(
     for name in table.key:  # an optional part of a key, such as the product of a tag, is empty for "all"
         if rows[name].dtype == "str":
             rows[name] = rows[name].fillna("")
-    occurred = rows[table.happened[0]]
-    for name in table.happened[1:]:
-        occurred = occurred.fillna(rows[name])
-    rows["occurred_at"] = occurred + pd.Timedelta(source.shift)
     if source.delay is not None:
-        rows["recorded_at"] = rows["occurred_at"] + pd.Timedelta(source.delay)
+        last = {name: values.later(rows[name], given[name], source) for name in table.happened}
+        rows["recorded_at"] = _happened(last, table) + pd.Timedelta(source.shift) + pd.Timedelta(source.delay)
+    rows["occurred_at"] = _happened(rows, table) + pd.Timedelta(source.shift)
     keep_units(rows, source, units, reasons)
     _check_times(rows, given, now + pd.Timedelta(source.shift), reasons)  # the shift is no error of the file's
     return rows[[name for name in table.schema.names if name in rows]], reasons.series(raw.index)
+
+
+def _happened(moments: Mapping[str, pd.Series] | pd.DataFrame, table: Table) -> pd.Series:
+    """When each row happened: the first of the table's moments that is there."""
+    first, *others = table.happened
+    happened = moments[first]
+    for name in others:
+        happened = happened.fillna(moments[name])
+    return happened
 
 
 def columns_of(source: Source) -> tuple[Column, ...]:

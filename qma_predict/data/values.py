@@ -20,6 +20,14 @@ _RANGE = r"\S+ \d{1,2}:\d{2} ?-\d{1,2}:\d{2}"
 _LOCAL = rf"{_DATE_AND_TIME}|\d{{4}}-?\d{{2}}-?\d{{2}}"
 _MIDNIGHT = r"^(\d{4}-\d{2}-\d{2})[T ]00:00(?::00(?:\.0+)?)?$"
 
+_GROUPED = {
+    ",": r"[-+]?[1-9]\d{0,2}(?:\.\d{3})+(?:,\d*)?",
+    ".": r"[-+]?[1-9]\d{0,2}(?:,\d{3})+\.\d*",
+}
+"""Numbers with signs for thousands, by the decimal sign. A comma alone, the decimal sign of others, is not taken."""
+_POINTED = r"[-+]?\d*\.\d+"
+"""Numbers with a decimal point."""
+
 _FIRST, _END = -62_135_596_800, 253_402_300_800
 """Seconds since 1970 at which year 1 begins and year 9999 ends."""
 
@@ -83,14 +91,41 @@ def texts(values: pd.Series) -> pd.Series:
 
 
 def numbers(values: pd.Series, source: Source) -> pd.Series:
-    """Finite numbers, written with the source's decimal sign and without a sign for thousands."""
-    if values.dtype == "str" and source.decimal == ",":
-        # a point would be one for thousands: 1.234 is not 1.234
-        values = values.mask(values.str.contains(".", regex=False, na=False)).str.replace(",", ".", regex=False)
+    """Finite numbers, written with the source's decimal sign; see `with_points` for signs for thousands."""
+    if values.dtype == "str":
+        values = with_points(values, source.decimal)
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         return pd.Series(np.nan, index=values.index)
     read = pd.to_numeric(values, errors="coerce").astype("float64") + 0.0  # -0.0 and 0.0 are the same value
     return read.where(np.isfinite(read))
+
+
+def with_points(written: pd.Series, decimal: str) -> pd.Series:
+    """Texts of numbers with a point as decimal sign and nothing between thousands.
+
+    Signs for thousands are left out where each stands before three digits: of `1.234,5` and `1.234` where the decimal
+    sign is a comma, of `1,234.5` where it is a point. Any other text with the sign that is not the decimal one becomes
+    missing. In a column that also has points of another kind, as in `12.25`, neither does `1.234` mean a thousand.
+
+    Parameters
+    ----------
+    written : Series of str, shape (n_rows,)
+        The values of a column, missing where there is none.
+    decimal : {",", "."}
+
+    Returns
+    -------
+    Series of str, shape (n_rows,)
+    """
+    other = "." if decimal == "," else ","
+    signed = written.str.contains(other, regex=False, na=False)
+    if signed.any():
+        grouped = written[signed].str.fullmatch(_GROUPED[decimal])
+        if written[signed][~grouped].str.fullmatch(_POINTED).any():
+            grouped &= written[signed].str.contains(",", regex=False)
+        plain = written[signed].str.replace(other, "", regex=False).where(grouped)
+        written = written.where(~signed, plain)
+    return written.str.replace(",", ".", regex=False) if decimal == "," else written
 
 
 def flags(values: pd.Series) -> pd.Series:
@@ -134,6 +169,14 @@ def times(values: pd.Series, source: Source, *, later: bool = False) -> pd.Serie
         parsed = pd.to_datetime(values[local], format=source.time_format, errors="coerce")
         result[local] = _localised(parsed, source, later)
     return result
+
+
+def later(read: pd.Series, given: pd.Series, source: Source) -> pd.Series:
+    """Moments that `times` read, of an hour that a clock change repeats the later instant; `given` as there."""
+    near = read.where(read.dt.year.between(1900, 9000))  # clocks change within these years only, so far
+    local = near.dt.tz_convert(source.timezone).dt.tz_localize(None)
+    repeated = near.notna() & local.dt.tz_localize(source.timezone, ambiguous="NaT").isna()
+    return read.mask(repeated, times(given[repeated], source, later=True)) if repeated.any() else read
 
 
 def _since_1970(values: pd.Series, source: Source) -> pd.Series:

@@ -78,16 +78,30 @@ class RollingOriginSplit(BaseCrossValidator):
         if len(cutoff) == 0:
             raise NotEnoughData(f"RollingOriginSplit: found no rows, need {self.n_splits} blocks of {test}")
         newest, oldest = cutoff.max(), cutoff.min()
-        windows = np.unique((newest - cutoff) // test)[: self.n_splits]
-        starts = newest - (windows[::-1] + 1) * test
-        if len(windows) < self.n_splits or oldest > starts[0] - gap:
+        starts = self._starts(cutoff, test)
+        if len(starts) < self.n_splits or oldest > starts[0] - gap:
             raise NotEnoughData(
                 f"RollingOriginSplit: found {len(cutoff)} rows with cutoffs from {oldest} to {newest} "
-                f"({newest - oldest}), in {len(windows)} windows of {test}; {self.n_splits} test blocks of "
+                f"({newest - oldest}), in {len(starts)} windows of {test}; {self.n_splits} test blocks of "
                 f"{test} with rows older than a gap of {gap} before them need more than "
-                f"{self.n_splits * test + gap}. Wait for more history, or ask for fewer or shorter blocks."
+                f"{self.n_splits * test + gap}. Wait for more history, or ask for fewer or shorter blocks "
+                f"(of a training: learning.blocks and learning.block in line.toml){self._fitting(cutoff, test, gap)}."
             )
-        return pd.DatetimeIndex(starts)
+        return starts
+
+    def _starts(self, cutoff: pd.DatetimeIndex, test: pd.Timedelta) -> pd.DatetimeIndex:
+        """Return the starts of the newest windows of a length that hold rows, oldest first; at most `n_splits`."""
+        windows = np.unique((cutoff.max() - cutoff) // test)[: self.n_splits]
+        return pd.DatetimeIndex(cutoff.max() - (windows[::-1] + 1) * test)
+
+    def _fitting(self, cutoff: pd.DatetimeIndex, test: pd.Timedelta, gap: pd.Timedelta) -> str:
+        """Return in words how many whole days a block could have, if any, with as many to learn from before them."""
+        for days in range(test.days, 0, -1):
+            length = pd.Timedelta(days=days)
+            starts = self._starts(cutoff, length)
+            if len(starts) == self.n_splits and cutoff.min() <= starts[0] - gap - length:
+                return f'; {self.n_splits} blocks of "{days} d" would fit, with {days} d before them to learn from'
+        return ""
 
     def split(self, X: object, y: object = None, groups: object = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the training and the test rows of each block, oldest block first.

@@ -10,6 +10,7 @@ import gzip
 import io
 import math
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -243,7 +244,7 @@ def reading(habit: Habit, cells: Sequence[Any]) -> tuple[Row | None, ...]:
 def _value(text: str, kind: str, habit: Habit) -> Any:
     try:
         if kind in ("number", "tag"):
-            number = float(text.replace(".", "?").replace(",", ".") if habit.decimal == "," else text)
+            number = float(_with_point(text, habit.decimal))
             return number if math.isfinite(number) else None
         if kind == "time":
             iso = habit.time_format == "ISO8601"
@@ -254,6 +255,14 @@ def _value(text: str, kind: str, habit: Habit) -> Any:
     if kind == "flag":
         return {**dict.fromkeys(OFTEN_RIGHT, True), **dict.fromkeys(OFTEN_WRONG, False)}.get(text.lower())
     return text
+
+
+def _with_point(text: str, decimal: str) -> str:
+    """Text of a number with a point as decimal sign; groups of three digits may have the other sign between them."""
+    other, rest = (".", "(,[0-9]*)?") if decimal == "," else (",", "[.][0-9]*")  # 1,234 can be less than two
+    if re.fullmatch(rf"[+-]?[1-9][0-9]{{0,2}}([{other}][0-9]{{3}})+{rest}", text):
+        text = text.replace(other, "")
+    return text.replace(other, "?").replace(",", ".")
 
 
 def _possible(row: dict[str, Any]) -> bool:

@@ -222,6 +222,32 @@ def test_in_the_hour_that_comes_twice_nothing_is_known_too_early():
     ]
 
 
+def test_with_a_delay_too_nothing_of_the_hour_that_comes_twice_is_known_too_early():
+    now = NOW + pd.Timedelta("365D")
+    moments = ["2025-10-26 01:59", "2025-10-26 02:30", "2025-10-26 03:00", "2025-10-26T02:30+02:00"]
+    raw = as_text(*(READING | {"occurred_at": one} for one in moments))
+    rows, _ = check(raw, readings(timezone="Europe/Berlin"), now)
+    assert (rows["recorded_at"] - rows["occurred_at"]).tolist() == [
+        pd.Timedelta(one) for one in ("10 min", "70 min", "10 min", "10 min")
+    ]
+    typed = pd.DataFrame([READING]).assign(occurred_at=pd.Timestamp("2025-10-26 02:30"))
+    rows, _ = check(typed, readings(timezone="Europe/Berlin", shift="1 h"), now)
+    assert rows.loc[0, ["occurred_at", "recorded_at"]].tolist() == [
+        pd.Timestamp("2025-10-26 01:30Z"),
+        pd.Timestamp("2025-10-26 02:40Z"),
+    ]
+
+
+def test_with_a_delay_a_stay_that_ends_in_the_hour_that_comes_twice_is_known_by_its_later_end():
+    stay = {"started_at": "2025-10-26 01:30", "ended_at": "2025-10-26 02:30"}
+    raw = as_text(VISIT | stay, VISIT | stay | {"started_at": "2025-10-26 02:10", "ended_at": None})
+    source = Source.model_validate({"table": "visits", "path": "v.csv", "timezone": "Europe/Berlin", "delay": "0 s"})
+    rows, reasons = check(raw.drop(columns="recorded_at"), source, NOW + pd.Timedelta("365D"))
+    assert reasons.tolist() == ["", ""]
+    assert rows["occurred_at"].tolist() == [pd.Timestamp("2025-10-26 00:30Z"), pd.Timestamp("2025-10-26 00:10Z")]
+    assert rows["recorded_at"].tolist() == [pd.Timestamp("2025-10-26 01:30Z"), pd.Timestamp("2025-10-26 01:10Z")]
+
+
 def test_a_stay_over_the_repeated_hour_ends_after_it_started():
     row = VISIT | {"started_at": "2025-10-26 02:55", "ended_at": "2025-10-26 02:05", "recorded_at": "2025-10-26 02:06"}
     rows, reasons = check(as_text(VISIT, row), visits(), NOW + pd.Timedelta("365D"))

@@ -43,7 +43,12 @@ def test_a_code_is_text_however_it_comes(given, expected):
         (".", "-1e-3", -0.001),
         (".", "+7", 7.0),
         (".", "1,5", None),
-        (".", "1,234.5", None),
+        (".", "1,234.5", 1234.5),
+        (".", "-12,345,678.", -12345678.0),
+        (".", "1,234", None),  # one thousand, or a decimal comma of another source: not to be guessed
+        (".", "1,234,567", None),
+        (".", "1,23.4", None),
+        (".", "0,123.4", None),
         (".", "1_000", None),
         (".", "0x10", None),
         (".", "inf", None),
@@ -54,8 +59,15 @@ def test_a_code_is_text_however_it_comes(given, expected):
         (".", "OK", None),
         (",", "1,5", 1.5),
         (",", "1234", 1234.0),
-        (",", "1.234", None),  # one thousand, or a point of another source: not to be guessed
-        (",", "1.234,5", None),
+        (",", "1.234", 1234.0),
+        (",", "1.234,5", 1234.5),
+        (",", "-12.345.678,25", -12345678.25),
+        (",", "0.123", None),
+        (",", "1.23", None),
+        (",", "1234.567", None),
+        (",", "1.2345,6", None),
+        (",", "1,234.5", None),
+        (",", "1.234e3", None),
         (",", "1,234,5", None),
     ],
 )
@@ -64,6 +76,14 @@ def test_numbers_have_the_source_s_decimal_sign_and_are_finite(source, decimal, 
     assert read.dtype == np.float64
     assert read.isna().tolist() == [expected is None]
     assert expected is None or read.tolist() == [expected]
+
+
+def test_beside_points_of_another_kind_a_point_alone_is_not_one_for_thousands(source):
+    """Of 0.690 and 1.036 the second is no thousand; where a comma follows, nothing else can be meant."""
+    read = values.numbers(text("0.690", "1.036", "1.036,5", "961", None), source(decimal=","))
+    assert read.tolist() == pytest.approx([np.nan, np.nan, 1036.5, 961, np.nan], nan_ok=True)
+    words = values.numbers(text("n.a.", "1.036", "961"), source(decimal=","))
+    assert words.tolist() == pytest.approx([np.nan, 1036, 961], nan_ok=True)
 
 
 def test_typed_numbers_are_as_they_are_and_infinite_ones_are_missing(source):
@@ -183,6 +203,15 @@ def test_of_a_repeated_hour_the_later_instant_where_asked_for(source):
         "2025-10-26 02:00:00",
         "2025-10-26 00:30:00",
     ]
+
+
+def test_moments_already_read_become_the_later_ones_of_the_hour_that_comes_twice(source):
+    given = text("2025-10-26 01:59", "2025-10-26 02:30", "2025-10-26T02:30+02:00", "0001-01-01", "soon", None)
+    berlin = source(timezone="Europe/Berlin")
+    read = values.times(given, berlin)
+    first, _, *others = instants(read)
+    assert instants(values.later(read, given, berlin)) == [first, "2025-10-26 01:30:00", *others]
+    assert instants(values.later(read, given, source(timezone="UTC"))) == instants(read)
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])

@@ -95,6 +95,19 @@ def test_history_that_just_reaches_the_first_training_row_is_enough():
         folds(splitter, days(0.001, 3))
 
 
+def test_too_little_history_says_which_keys_to_change_and_what_would_fit():
+    """Two months with a maturity of six days: 58 - 6 days are five times 10, four blocks and what is before them."""
+    with pytest.raises(NotEnoughData) as raised:
+        RollingOriginSplit(4, test="14D", gap="6D").origins(days(*range(59)))
+    assert str(raised.value).endswith(
+        "ask for fewer or shorter blocks (of a training: learning.blocks and learning.block in line.toml); "
+        '4 blocks of "10 d" would fit, with 10 d before them to learn from.'
+    )
+    assert len(RollingOriginSplit(4, test="10D", gap="6D").origins(days(*range(59)))) == 4
+    with pytest.raises(NotEnoughData, match=r"learning.block in line.toml\)\.$"):
+        RollingOriginSplit(4, test="14D", gap="6D").origins(days(*range(10)))
+
+
 def test_no_rows_are_not_enough():
     with pytest.raises(NotEnoughData, match="found no rows"):
         RollingOriginSplit().origins(days())

@@ -99,6 +99,17 @@ def test_when_the_time_is_over_the_night_goes_without_and_says_what_is_missing(p
     assert f"the list is made without: {missing[0]}" in caplog.text
 
 
+def test_a_list_of_an_earlier_day_says_too_which_sources_it_is_made_without(plant, tmp_path, caplog):
+    """Before, such a run said nothing but where its page is."""
+    (plant / "events.csv").unlink()
+    missing, _ = take(plant, tmp_path, Clock(AS_OF + timedelta(days=3)))
+    assert len(missing) == 1
+    assert missing[0].startswith("source of events: no file matches")
+    assert [one.getMessage() for one in caplog.records if one.levelname == "WARNING"] == [
+        f"the list is made without: {missing[0]}"
+    ]
+
+
 def test_a_run_that_starts_late_does_not_wait(plant, tmp_path):
     clock = Clock(AS_OF + timedelta(hours=3))
     missing, _ = take(plant, tmp_path, clock)

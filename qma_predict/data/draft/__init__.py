@@ -232,7 +232,8 @@ def _evidence(one: Placed) -> list[str]:
         shown = [f"{name} ({_examples(look, name)})" for name in one.unused[:8]]
         lines.append(f"#   not used: {'; '.join(shown)}{'; ...' if len(one.unused) > 8 else ''}")
     elif one.tags is not None:
-        lines.append(f"#   a column a tag: {', '.join(one.unused[:8])}{', ...' if len(one.unused) > 8 else ''}")
+        tags = one.tag_columns
+        lines.append(f"#   a column a tag: {', '.join(tags[:8])}{', ...' if len(tags) > 8 else ''}")
     return [_comment(line) for line in lines]
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
+from qma_predict.data.values import with_points
+
 NAMES: dict[str, str] = {
     "unit_id": "unit_id serial sn serialnumber serial_no serial_number seriennummer sernr snr unit unitid dmc wafer_id "
     "wafer part_id partid teile_id teil_id teileid teilid bauteil bauteil_id bauteilnr werkstueck werkstueck_id "
@@ -64,6 +66,8 @@ _OTHER = re.compile(
     r"(\d{1,4})([./-])(\d{1,2})\2(\d{2,4})(?:([ T])(\d{1,2}):(\d{2})(?::(\d{2})(?:([.,])\d{1,9})?)?( ?[AaPp][Mm])?)?"
 )
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?")
+_SOME = 3
+"""Whole numbers below 1000 that differ, with fewer of which a sign is not taken for one for thousands."""
 _EPOCH_1990, _EPOCH_2100 = 631_152_000, 4_102_444_800
 
 
@@ -118,10 +122,30 @@ class Column:
 
     @cached_property
     def decimal(self) -> str | None:
-        """The decimal sign that was seen, if any."""
-        if is_numeric_dtype(self.values.dtype) or not (self._numeric(".") or self._numeric(",")):
+        """The decimal sign that was seen, or the one that a sign for thousands leaves; None where none was."""
+        if is_numeric_dtype(self.values.dtype):
             return None
-        return next((sign for sign in ",." if self.texts.str.contains(sign, regex=False).any()), None)
+        if self.thousands is not None:
+            return "," if self.thousands == "." else "."
+        seen = (sign for sign in ",." if self.texts.str.contains(sign, regex=False).any())
+        return next((sign for sign in seen if self._numeric(sign)), None)
+
+    @cached_property
+    def thousands(self) -> str | None:
+        """The sign that by itself could be a decimal one, and is for thousands as far as the values tell.
+
+        It stands once or more before three digits and nowhere else, and beside such values are whole numbers below
+        1000 and none above: 961, 1.023, 1.318.
+        """
+        if is_numeric_dtype(self.values.dtype):
+            return None
+        numbers = self.texts[self.texts.str.fullmatch(r"[-+]?\d[\d.,]*")]
+        signed = numbers.str.contains("[.,]")
+        plain = numbers[~signed].str.fullmatch(r"[-+]?(?:0|[1-9]\d{0,2})")
+        if not signed.any() or not plain.all() or numbers[~signed].nunique() < _SOME:
+            return None
+        signs = {sign: rf"[-+]?[1-9]\d{{0,2}}(?:\{sign}\d{{3}})+" for sign in ".,"}
+        return next((sign for sign, form in signs.items() if numbers[signed].str.fullmatch(form).all()), None)
 
     def _numeric(self, sign: str) -> bool:
         if is_bool_dtype(self.values.dtype) or is_datetime64_any_dtype(self.values.dtype):
@@ -130,7 +154,7 @@ class Column:
             return True
         if not self.texts.head(20).str.contains(r"\d").any():
             return False
-        fits = self.texts.str.fullmatch(rf"[-+]?(?:\d+(?:{re.escape(sign)}\d*)?|{re.escape(sign)}\d+)(?:[eE][-+]?\d+)?")
+        fits = with_points(self.texts, sign).str.fullmatch(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?", na=False)
         return bool(fits.mean() > 0.9)
 
     @cached_property
@@ -260,6 +284,6 @@ def numeric(column: Column) -> bool:
     """Whether a column can be a tag of its own: numbers, not all of them codes that count up."""
     if column.kind != "number":
         return False
-    values = pd.to_numeric(column.texts.str.replace(",", ".", regex=False), errors="coerce").dropna()
+    values = pd.to_numeric(with_points(column.texts, column.decimal or "."), errors="coerce").dropna()
     counted = len(values) > 10 and bool((np.diff(values.to_numpy()[:1000]) == 1).all())
     return not counted

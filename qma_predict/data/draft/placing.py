@@ -1,5 +1,6 @@
 """Which table the files of a group are, and which of their columns are ours."""
 
+import fnmatch
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -8,6 +9,7 @@ from pathlib import PurePosixPath
 from qma_predict.data.contract import TABLES
 from qma_predict.data.draft.columns import NAMES, Column, named, numeric, plain
 from qma_predict.data.draft.look import Look
+from qma_predict.data.values import with_points
 
 _TIMES = ("occurred_at", "started_at", "ended_at", "recorded_at", "valid_from")
 _NUMBERS = ("value", "measured", "lower", "upper", "set_point", "plausible_low", "plausible_high", "probability")
@@ -63,6 +65,11 @@ class Placed:
         """Columns of the files that go nowhere."""
         used = {one for value in self.columns.values() for one in ((value,) if isinstance(value, str) else value)}
         return [name for name in map(str, self.look.rows) if name not in used]
+
+    @property
+    def tag_columns(self) -> list[str]:
+        """Columns that the pattern of `tags` fits."""
+        return [name for name in self.unused if self.tags is not None and fnmatch.fnmatchcase(name, self.tags)]
 
 
 def place(look: Look, ids: set[str]) -> list[Placed]:
@@ -254,7 +261,8 @@ def _finished(placed: Placed, own: list[Column]) -> Placed:
         minutes = by_name[pair[1]].texts.str.count(":").max() < 2
         time_format += " %H:%M" if minutes else " %H:%M:%S"
     checks += [f"{one.name}: day and month could be the other way round" for one in times[:1] if one.unsure]
-    signs = [by_name[one].decimal for one in by_name if by_name[one].kind == "number"]
+    decimal, told = _decimal(own, {*map(_first, mapping.values()), *placed.tag_columns})
+    checks += told
     words = {"passed": by_name[_first(mapping["passed"])].words} if "passed" in mapping else {}
     if words.get("passed"):
         checks.append(f"passed: which word of {_first(mapping['passed'])} is good")
@@ -264,9 +272,27 @@ def _finished(placed: Placed, own: list[Column]) -> Placed:
         constants=constants,
         values={name: found for name, found in words.items() if found},
         time_format=time_format,
-        decimal="," if "," in signs else ".",
+        decimal=decimal,
         checks=tuple(checks),
     )
+
+
+def _decimal(own: list[Column], used: set[str]) -> tuple[str, list[str]]:
+    """Decimal sign of the files, and what a person has to look at: signs that can be for thousands in what is used."""
+    numbers = [column for column in own if column.kind == "number"]
+    sure = {column.decimal for column in numbers if column.thousands is None} - {None}
+    grouped = [column for column in numbers if column.thousands is not None]
+    decimal = "," if "," in (sure or {column.decimal for column in grouped}) else "."
+    checks = []
+    for column in grouped:
+        if column.name in used and not (column.decimal == "," and "," in sure):
+            written = column.texts[column.texts.str.contains(column.thousands, regex=False)].head(1)
+            read = with_points(written, decimal).fillna("nothing").iloc[0]
+            checks.append(
+                f"{column.name}: beside whole numbers below 1000, the sign in {written.iloc[0]} seems to be for "
+                f"thousands; by decimal = {decimal!r} it is read as {read}"
+            )
+    return decimal, checks
 
 
 def _order(table: str) -> list[str]:

@@ -46,6 +46,7 @@ def findings(history: History, line: Line) -> Iterator[Finding]:
                 told = f"{what} {_at(row)} is always {row.least:g} ({row.n:,} rows)"
                 yield Finding("look", "constant tag", told, int(row.n), "leave it out, or ask why")
         yield from _mixed(what, table, facts)
+        yield from _thousands(what, table)
     yield from _rare(readings)
     yield from _declared(history, line)
 
@@ -119,6 +120,29 @@ def _mixed(what: str, table: ir.Table, facts: pd.DataFrame) -> Iterator[Finding]
             )
             do = f'units = {{ "{name}" = ... }} of each source, and [units] of the line'
             yield Finding("look", "two units in one tag", told, fewer, do)
+
+
+def _thousands(what: str, table: ir.Table) -> Iterator[Finding]:
+    """Tags that are whole below 1000 and have three decimals from 1 to 1000: 961, and 1.318 for 1318."""
+    size = _.value.abs()
+    whole, large = size == size.floor(), size >= 1000
+    third, more = ((size * 10**n - (size * 10**n).round()).abs() > 1e-6 for n in (2, 3))
+    found = table.group_by(["place", "name"]).agg(
+        n=_.count(),
+        whole=whole.sum(),
+        plain=_.value.nunique(where=whole),
+        broken=(~whole).sum(),
+        third=(~whole & third).sum(),
+        others=(large | (~whole & ((size < 1) | more))).sum(),
+        example=_.value.max(where=~whole),
+    )
+    found = found.filter(_.others == 0, _.broken > 0, _.n >= _LEAST, _.plain >= 5)
+    # of numbers that are measured to three decimals, one in a thousand is whole, and nine in ten need the third
+    found = found.filter(_.whole >= 0.01 * _.n, _.third >= 0.7 * _.broken).order_by(["place", "name"])
+    for row in found.to_pandas().itertuples():
+        told = f"{what} {_at(row)} is whole in {row.whole:,} of {row.n:,} rows and else has decimals as {row.example:g}"
+        do = "a sign for thousands read as the decimal one? see decimal of the source"
+        yield Finding("look", "thousands read as decimals", told, int(row.broken), do)
 
 
 def _split(group: pd.DataFrame) -> tuple[tuple[str, str], float, float, int] | None:

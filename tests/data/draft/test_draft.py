@@ -135,6 +135,78 @@ def test_a_wide_file_becomes_readings_and_visits(tmp_path):
     assert line.route == ("coater",)
 
 
+def measured(folder: Path, **tags: list[str]) -> Path:
+    """A file of readings with a column a tag, all as in a German export."""
+    folder.mkdir()
+    rows = zip(*tags.values(), strict=True)
+    lines = [f"A{n};01.01.2025 06:{n:02}:00;{';'.join(cells)}" for n, cells in enumerate(rows, start=10)]
+    (folder / "messwerte.csv").write_text("\n".join([f"Seriennummer;Zeit;{';'.join(tags)}", *lines]) + "\n")
+    return folder
+
+
+def read(folder: Path, place: Path) -> list[float]:
+    """Values of the readings by the draft of a folder, in the order of the units and their tags."""
+    lake = Lake(place / "lake")
+    ingest(loaded(folder, place / "line"), lake, as_of=NOW, now=NOW)
+    rows = lake.at(NOW).tables["readings"].order_by(["unit_id", "tag"])
+    return rows.value.execute().tolist()
+
+
+def test_points_for_thousands_beside_decimal_commas_are_read(tmp_path):
+    """Found with a plant whose press writes 1.205,2: its column was in no pattern of tags."""
+    files = measured(
+        tmp_path / "files",
+        druck=["1.205,2", "998,4", "1.098,7", "1.100,0"],
+        drehzahl=["12.254", "12.021", "950", "11.890"],
+        oel=["65,3", "64,5", "62,7", "63,0"],
+    )
+    text = draft_line(files, "x")
+    assert 'tags = "*"' in text
+    assert "#   a column a tag: druck, drehzahl, oel" in text
+    assert "seems to be for thousands" not in text
+    assert read(files, tmp_path) == [
+        *(12254, 1205.2, 65.3, 12021, 998.4, 64.5),
+        *(950, 1098.7, 62.7, 11890, 1100, 63),
+    ]
+
+
+def test_points_that_only_whole_numbers_below_a_thousand_tell_to_be_for_thousands_are_asked_about(tmp_path):
+    files = measured(tmp_path / "files", drehzahl=["961", "1.023", "1.318", "870", "902"])
+    text = draft_line(files, "x")
+    assert 'decimal = ","' in text
+    check = "the sign in 1.023 seems to be for thousands; by decimal = ',' it is read as 1023"
+    assert text.count(f"# CHECK: drehzahl: beside whole numbers below 1000, {check}") == 1
+    assert read(files, tmp_path) == [961, 1023, 1318, 870, 902]
+
+
+@pytest.mark.parametrize(
+    ("given", "thousands", "decimal"),
+    [
+        ("961 1.023 1.318 870 902", ".", ","),
+        ("961 1,023 1,318 870 902", ",", "."),
+        ("961 1.023.400 870 902 n.a.", ".", ","),
+        ("961 1.023 0.870 902 903 904", None, "."),  # 0.870 is no thousand
+        ("0 0 1.318 1.402 1.377", None, "."),  # a machine that was off
+        ("961 1.023 870 902 1318", None, "."),
+        ("1.036 1.205 1.318 12.254", None, "."),
+        ("961 1.023,5 870 902 903", None, ","),
+        ("961 1,023.5 870 902 903", None, "."),
+        ("961 870 902 903 1318", None, None),
+    ],
+)
+def test_which_sign_is_the_decimal_one(given, thousands, decimal):
+    column = Column("x", pd.Series(given.split(), dtype="str"))
+    assert (column.thousands, column.decimal) == (thousands, decimal)
+
+
+def test_only_columns_that_a_pattern_fits_are_told_beside_it(tmp_path):
+    files = tmp_path / "files"
+    files.mkdir()
+    rows = "".join(f"W{n},2025-01-01 0{n}:00:00,{n}.5,{n * 7 % 5}.25,joe\n" for n in range(1, 9))
+    (files / "coater.csv").write_text("wafer_id,timestamp,temp_1,temp_2,operator\n" + rows)
+    assert "#   a column a tag: temp_1, temp_2\n" in draft_line(files, "x")
+
+
 def test_readings_of_a_machine_with_epoch_times_are_drafted(tmp_path):
     files = tmp_path / "files"
     files.mkdir()

@@ -166,6 +166,11 @@ TROUBLES = {
         {"sentinel value"},
         "tag press.temp is 850 in 6 of 120 rows, the next value is 28.14",
     ),
+    "points for thousands read as decimal ones": (
+        lambda files: first_values(files, *(n if n < 1000 else n / 1000 for n in range(801, 801 + 3 * UNITS, 3))),
+        {"thousands read as decimals"},
+        "tag press.temp is whole in 67 of 120 rows and else has decimals as 1.158",
+    ),
     "a constant tag": (
         lambda files: second_tag(files, UNITS),
         {"constant tag"},
