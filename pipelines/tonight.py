@@ -238,7 +238,7 @@ def lay_out(
     reacted = replace(reacted, invalid=champion.invalid, instead=champion.instead)
     scorers = Scorers(champion.predict, champion.rule, _unseen(champion.challenger, history, line))
     known = earlier_candidates(lists, champion.model)
-    before = Earlier(told, known.scores, known.drawn, reacted, lists.named, owners(history))
+    before = Earlier(told, known.scores, known.drawn, reacted, lists.named, owners(history), known.listed)
     return make_night(history, line, business_date, champion.model, scorers, champion.reference, before, under)
 
 

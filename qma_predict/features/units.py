@@ -1,4 +1,4 @@
-"""The unit of measure of each feature, and the family that it is of."""
+"""The unit of measure of each feature, the family that it is of, and the tag whose readings it tells of."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -50,6 +50,25 @@ def feature_families(line: Line, names: Iterable[str]) -> dict[str, str]:
     """
     of = {statistic: one for one in line.learning.families for statistic in _templates(one, line)}
     return {name: of.get(name.rpartition(".")[2], "") for name in names}
+
+
+def feature_tags(line: Line, names: Iterable[str]) -> dict[str, str]:
+    """Tag whose readings each feature tells of: of the families in which a statistic has the unit of a tag.
+
+    Parameters
+    ----------
+    line : Line
+    names : iterable of str
+        As for `feature_units`.
+
+    Returns
+    -------
+    dict of str to str
+        Names of such features with `{station}.{tag}`; others, such as machines, times and rates, are left out.
+    """
+    of_tags = {one for one in line.learning.families if any("{tag}" in unit for unit in _templates(one, line).values())}
+    families = feature_families(line, names)
+    return {name: name.rpartition(".")[0] for name, of in families.items() if of in of_tags}
 
 
 def _templates(name: str, line: Line) -> Mapping[str, str]:

@@ -66,6 +66,8 @@ class Earlier:
         with why it is ``left_out``.
     owners : DataFrame of str, indexed by title, optional
         ``owner`` and ``due`` (YYYY-MM-DD) of issues, as people answered them.
+    listed : Series of date, indexed by unit_id
+        Business date of the first of them that named the unit among those to check.
     """
 
     promises: pd.DataFrame
@@ -74,6 +76,7 @@ class Earlier:
     reaction: Reaction = NOTHING
     lists: tuple[Mapping[str, Any], ...] = ()
     owners: pd.DataFrame | None = None
+    listed: pd.Series = field(default_factory=lambda: pd.Series(dtype=object))
 
 
 @dataclass(frozen=True)
@@ -140,12 +143,16 @@ def make_night(
     candidates, X = score_candidates(history, line, predict)
     chosen: dict[str, Any] = {"ranges": model.ranges, "ranking": bool(model.ranking)}
     ranked = select(candidates, line, list_id=list_id, drawn_before=earlier.drawn, **chosen)
-    caution = cautions(X, reference.siblings).reindex(ranked["unit_id"])
-    ranked = ranked.assign(check=", ".join(line.gate.characteristics), caution=caution.to_numpy())
+    caution = cautions(X, reference.siblings, line).reindex(ranked["unit_id"])
+    ranked = ranked.assign(
+        check=", ".join(line.gate.characteristics),
+        caution=caution.to_numpy(),
+        listed_since=earlier.listed.reindex(ranked["unit_id"]).to_numpy(),
+    )
     unscored = risk_list.not_scored(candidates)
     moments = Moments(line.timezone, business_date, history.as_of.to_pydatetime())
     tags, units = history.all_versions("tags").to_pandas(), feature_units(history, line, list(X.columns))
-    scored = _Scored(history, line, business_date, model, ranked, X, reference, earlier)
+    scored = _Scored(history, line, business_date, model, ranked, X, reference, earlier, len(unscored))
     issues, drawn, none_because = _issues(scored, tags, units)
     told = ranked.loc[ranked["listed"], "unit_id"].head(LONGEST_PAGE).tolist()
     reasons = because(
@@ -182,7 +189,7 @@ def make_night(
     pinned = {
         "line_digest": line.digest,
         "lake_versions": dict(history.versions),
-        "model": asdict(champion) | {"as_of": champion.as_of},
+        "model": _of_model(champion),
         "made_by": model.contestant,
         "earlier_lists": earlier.lists,
         "reaction": asdict(earlier.reaction),
@@ -217,6 +224,7 @@ class _Scored:
     X: pd.DataFrame
     reference: Reference
     earlier: Earlier
+    not_scored: int
 
 
 def _issues(
@@ -256,6 +264,7 @@ def _facts(scored: _Scored, list_id: str, no_issues_because: str, provenance: Pr
         siblings=scored.reference.siblings,
         promises=promises,
         reaction=scored.earlier.reaction,
+        not_scored=scored.not_scored,
     )
     times = [moment for moment in fresh.values() if moment is not None]
     return Facts(
@@ -291,6 +300,13 @@ def _facts(scored: _Scored, list_id: str, no_issues_because: str, provenance: Pr
         own_nights=model.spread.nights if model.spread is scored.earlier.reaction.spread else 0,
         retrospective=provenance.retrospective,
     )
+
+
+def _of_model(model: Model) -> dict[str, Any]:
+    said = asdict(model)
+    if not model.gate:  # it was kept before models said so: its lists, made again, are the same
+        del said["gate"], said["characteristics"]
+    return said
 
 
 def _newest(history: History, table: str) -> datetime | None:

@@ -8,6 +8,7 @@ import pandas as pd
 from qma_predict.data.lake import History
 from qma_predict.features.points import candidates, prediction_points, whereabouts
 from qma_predict.features.table import feature_table
+from qma_predict.features.units import feature_tags
 from qma_predict.line import Line
 from qma_predict.publish.risk_list import CANDIDATE_COLUMNS
 
@@ -50,6 +51,6 @@ def _found(history: History, line: Line) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _silent(X: pd.DataFrame, line: Line) -> np.ndarray:
-    """Units of which no sensor said anything, on a line that learns from readings."""
-    readings = X.select_dtypes("number")
-    return readings.isna().all(axis=1).to_numpy() & ("readings" in line.learning.families)
+    """Units of which no sensor said anything, on a line that has readings and learns from them."""
+    learns = "readings" in line.learning.families and any(one.table == "readings" for one in line.sources)
+    return X[list(feature_tags(line, X.columns))].isna().all(axis=1).to_numpy() & learns

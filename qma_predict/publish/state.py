@@ -8,6 +8,7 @@ from scipy.stats import binom
 
 from qma_predict.data.freshness import late
 from qma_predict.data.lake import History
+from qma_predict.features.units import feature_tags
 from qma_predict.line import Line
 from qma_predict.publish.models.model import Model
 from qma_predict.publish.reaction import NOTHING, Reaction
@@ -16,10 +17,13 @@ STALE = timedelta(hours=24)
 """What could not be read so long before the night is told with it."""
 
 MISSING = 0.5
-"""A feature is missing tonight if so much more of it is missing than among the good units of the training."""
+"""A feature is missing tonight if so much more of it is missing than among the good units of the training.
+
+Of the candidates, if more than this share is not scored, the list is DEGRADED.
+"""
 
 MANY = 0.5
-"""A unit's data is incomplete if it lacks so many of the readings that nearly all good units have."""
+"""A unit's data is incomplete if it lacks so many of the sensors that nearly all good units have."""
 
 CHANCE = 0.01
 """Promises are called broken too often where right ones would be it by chance on fewer than so many nights."""
@@ -39,6 +43,7 @@ def state_of(
     siblings: pd.DataFrame,
     promises: pd.DataFrame,
     reaction: Reaction = NOTHING,
+    not_scored: int = 0,
 ) -> tuple[str, tuple[str, ...]]:
     """Return the state of a night's list and why it is not OK.
 
@@ -58,6 +63,8 @@ def state_of(
         ``model``, as `Model.identity`, and ``verdict``: "kept", "broken" or "not enough yet".
     reaction : Reaction
         What is done tonight because of them.
+    not_scored : int
+        Candidates of which no reading was known.
 
     Returns
     -------
@@ -75,38 +82,33 @@ def state_of(
     if not model.is_recipe:
         alone = "" if reaction.without_model else "no model was shown to be better than the simple rule: "
         reasons.append(f"{alone}{model.finding}")
-    reasons += [*late(history, line, fresh), *_problems(history), *_missing(X, siblings)]
+    reasons += [*_defined_otherwise(line, model), *_not_scored(not_scored, len(X))]
+    reasons += [*late(history, line, fresh), *_problems(history), *_missing(X, siblings, line)]
     reasons += reaction.reasons
     if not (reaction.ranking or reaction.moved):
         reasons += _broken(promises, model)
     return "BASELINE" if not model.is_recipe else "DEGRADED" if reasons else "OK", tuple(reasons)
 
 
-def cautions(X: pd.DataFrame, siblings: pd.DataFrame) -> pd.Series:
+def cautions(X: pd.DataFrame, siblings: pd.DataFrame, line: Line) -> pd.Series:
     """Return why a unit's risk is less certain than others', missing where it is not.
 
     Parameters
     ----------
-    X, siblings
+    X, siblings, line
         As `state_of` takes them.
 
     Returns
     -------
     Series of str, shape (n_scored,), indexed by unit_id
-
-    Examples
-    --------
-    >>> siblings = pd.DataFrame({"press.force.last": [1.0] * 9, "oven.heat.last": [2.0] * 9, "unit.product": ["A"] * 9})
-    >>> X = pd.DataFrame({"press.force.last": [1.0, None], "oven.heat.last": None, "unit.product": ["A", "B"]})
-    >>> cautions(X, siblings).tolist()
-    ['1 of 2 sensors are silent', '2 of 2 sensors are silent; B is new']
     """
     known = siblings.notna().mean()
     numbers = [name for name in siblings.select_dtypes("number") if known[name] >= _NEARLY_ALL]
-    sensor = pd.Index([name.rpartition(".")[0] for name in numbers])
-    silent = X.reindex(columns=numbers).isna().T.groupby(sensor).all().T  # one may have many features
+    tags = feature_tags(line, numbers)
+    sensor = pd.Index(list(tags.values()), dtype="str")
+    silent = X.reindex(columns=list(tags)).isna().T.groupby(sensor).all().T  # one may have many features
     lacks, count = silent.sum(axis=1).reindex(X.index, fill_value=0), sensor.nunique()
-    said = lacks.map(lambda n: f"{n} of {count} sensors are silent" if n else "")
+    said = lacks.map(lambda n: f"{n} of {count} sensors are silent" if n else "").astype("str")
     said = said.where(lacks >= MANY * max(count, 1), "")
     for name in _categories(siblings):
         if name in X:
@@ -122,6 +124,28 @@ def _categories(siblings: pd.DataFrame) -> list[str]:
     return [name for name in texts if 0 < siblings[name].nunique() <= max(len(siblings) / 10, 1)]
 
 
+def _defined_otherwise(line: Line, model: Model) -> list[str]:
+    """Whether a defect is something else by line.toml than it was to the model, where that says what it was."""
+    gate = line.gate
+    if not model.gate or (model.gate, {*model.characteristics}) == (gate.name, {*gate.characteristics}):
+        return []
+    then, now = (
+        f"{', '.join(model.characteristics)} at {model.gate}",
+        f"{', '.join(gate.characteristics)} at {gate.name}",
+    )
+    return [
+        f"the model was trained for {then}, line.toml says {now}: the risks are of {then} until it is trained again "
+        f"(qma train {line.name})"
+    ]
+
+
+def _not_scored(not_scored: int, scored: int) -> list[str]:
+    """Whether nothing can be said of most candidates."""
+    if not_scored <= MISSING * (not_scored + scored):
+        return []
+    return [f"{not_scored:,} of {not_scored + scored:,} candidates are not scored: no reading of them was known"]
+
+
 def _problems(history: History) -> list[str]:
     """Sources and files that the night's own ingest could not read."""
     problems = history.tables["problems"]
@@ -132,18 +156,29 @@ def _problems(history: History) -> list[str]:
     return sorted(set(recent.to_pandas()["problem"]))
 
 
-def _missing(X: pd.DataFrame, siblings: pd.DataFrame) -> list[str]:
-    """Sensors of which most units lack tonight what good units had."""
+def _missing(X: pd.DataFrame, siblings: pd.DataFrame, line: Line) -> list[str]:
+    """Sensors, and features that tell of none, of which most units lack tonight what good units had."""
     if X.empty:
         return []
     names = siblings.select_dtypes("number").columns
     more = X.reindex(columns=names).isna().mean() - siblings[names].isna().mean()
-    silent = sorted({name.rpartition(".")[0] or name for name in more.index[more > MISSING]})
-    if not silent:
-        return []
-    all_of_them = {name.rpartition(".")[0] or name for name in names}
-    some = ", ".join(silent[:_NAMED]) + (f" and {len(silent) - _NAMED} more" if len(silent) > _NAMED else "")
-    return [f"{len(silent)} of {len(all_of_them)} sensors are missing for most units: {some}"]
+    missing, tags = more.index[more > MISSING], feature_tags(line, names)
+    sensors = {tags[name] for name in missing if name in tags}
+    others = {name for name in missing if name not in tags}
+    told = (
+        (sorted(sensors), len({*tags.values()}), "sensors"),
+        (sorted(others), len(names) - len(tags), "features other than readings"),
+    )
+    return [
+        f"{len(lacking)} of {count} {what} are missing for most units: {_some(lacking)}"
+        for lacking, count, what in told
+        if lacking
+    ]
+
+
+def _some(names: list[str]) -> str:
+    """The first of them, and how many more."""
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def broken_beyond_chance(verdicts: pd.Series) -> bool:

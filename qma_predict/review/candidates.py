@@ -17,6 +17,7 @@ class Before(NamedTuple):
 
     scores: pd.DataFrame
     drawn: pd.Series
+    listed: pd.Series
 
 
 def earlier_candidates(lists: EarlierLists, model: Model, *, weeks: int = 5) -> Before:
@@ -35,18 +36,24 @@ def earlier_candidates(lists: EarlierLists, model: Model, *, weeks: int = 5) -> 
     Before
         ``scores``, shape (n_units, 3): ``unit_id``, ``night`` (business date) and ``score`` by the model on the
         unit's first night. ``drawn``, indexed by unit_id: the selection probability of every unit that was scored for
-        a list, of the first that did.
+        a list, of the first that did. ``listed``, indexed by unit_id: the business date of the first list that named
+        the unit among those to check.
     """
     scores = [pd.DataFrame({"unit_id": pd.Series(dtype="str"), "night": [], "score": pd.Series(dtype=float)})]
-    drawn = [pd.Series(dtype=float)]
+    drawn, listed = [pd.Series(dtype=float)], [pd.Series(dtype=object)]
     for day, one in lists.of_weeks(weeks).items():
-        rows = rows_of(one.path, columns=["unit_id", "first_night", "score", "selection_probability"])
+        rows = rows_of(one.path, columns=["unit_id", "first_night", "score", "selection_probability", "listed"])
         drawn.append(rows[rows["score"].notna()].set_index("unit_id")["selection_probability"].astype(float))
+        listed.append(pd.Series(day, rows.loc[rows["listed"], "unit_id"], dtype=object))
         if "reaction" in one.facts and identity(one.facts["model"]) == model.identity:
             theirs = read_shadow(one.path)[["unit_id", "model"]].dropna().rename(columns={"model": "score"})
             scores.append(_first(rows, day)[["unit_id", "night"]].merge(theirs, on="unit_id"))
-    together = pd.concat(drawn)
-    return Before(pd.concat(scores, ignore_index=True), together[~together.index.duplicated()])
+    return Before(pd.concat(scores, ignore_index=True), _first_each(drawn), _first_each(listed))
+
+
+def _first_each(by_unit: list[pd.Series]) -> pd.Series:
+    together = pd.concat(by_unit)
+    return together[~together.index.duplicated()]
 
 
 def on_first_night(path: Path, day: date, *more: str) -> pd.DataFrame:

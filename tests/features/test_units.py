@@ -1,6 +1,6 @@
 import pytest
 
-from qma_predict.features.units import feature_families, feature_units
+from qma_predict.features.units import feature_families, feature_tags, feature_units
 
 
 def tag(name, unit, *, station="press", since="2026-03-01", **more):
@@ -71,3 +71,19 @@ def test_a_feature_is_of_the_last_family_that_has_its_statistic(tiny_line):
     line = with_units(tiny_line, {}, "route", "readings", "limits")
     names = ("press.force.last", "press.force.beyond", "bottom.press.machine", "press.force.margin", "last")
     assert list(feature_families(line, names).values()) == ["readings", "limits", "route", "", "readings"]
+
+
+def test_features_that_tell_of_readings_have_the_tag_whatever_their_own_unit(tiny_line):
+    line = with_units(
+        tiny_line, {}, "product", "route", "readings", "limits", "previous", "recent", "times", "calendar"
+    )
+    tags = {
+        "press.force.last": "press.force",
+        "press.force.count": "press.force",
+        "press.force.share_beyond": "press.force",
+        "press.force.change": "press.force",
+        "bottom.press.force.mean": "bottom.press.force",
+    }
+    others = ["unit.product", "press.machine", "press.machine.defect_rate", "oven.wait", "calendar.hour", "last.own"]
+    assert feature_tags(line, [*others, *tags]) == tags
+    assert feature_tags(with_units(tiny_line, {}, "times"), tags) == {}

@@ -56,6 +56,28 @@ def test_half_the_sensors_missing_degrades_the_list_and_marks_its_units(make_his
     assert csv_of(night)["caution"].tolist() == ["2 of 4 sensors are silent"] * 4
 
 
+def test_a_night_of_which_no_reading_is_known_reassures_nobody(make_history, tiny_line):
+    families = ("product", "route", "readings", "times", "calendar")
+    line = tiny_line.model_copy(update={"learning": tiny_line.learning.model_copy(update={"families": families})})
+    night = list_of(make_history({"visits": many(4)["visits"]}, as_of=AS_OF), line)
+    assert (night.facts["state"], night.facts["listed"], night.facts["not_scored"]) == ("DEGRADED", 0, 4)
+    assert "4 of 4 candidates are not scored: no reading of them was known" in night.facts["state_reasons"]
+    page = page_of(night)
+    assert "none of tonight's candidates could be scored" in page
+    assert "no reading was known at its cutoff" in page
+
+
+def test_a_list_for_other_defects_than_its_model_learnt_says_so(make_history, tiny_line):
+    model = replace(MODEL, gate="final", characteristics=("leak",))
+    night = list_of(make_history(many(4), as_of=AS_OF), tiny_line, model)
+    assert night.facts["state"] == "DEGRADED"
+    assert "trained for leak at final, line.toml says leak, size at final" in page_of(night)
+    assert night.facts["model"]["characteristics"] == ["leak"]
+    of_before = list_of(make_history(many(4), as_of=AS_OF), tiny_line)
+    assert not {"gate", "characteristics"} & set(of_before.facts["model"])
+    assert of_before.facts["state"] == "OK"
+
+
 def test_no_defect_ever_seen_makes_a_page_that_says_so(make_history, tiny_line):
     """The model is what a training on good units alone makes (tests/learn/test_training.py)."""
     finding = "boosted_trees: average precision cannot be compared in any block: 0 defects"

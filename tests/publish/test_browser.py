@@ -237,7 +237,7 @@ def test_in_print_the_table_begins_on_the_sheet_of_its_heading(context, tmp_path
 
 
 def test_print_leaves_out_what_only_a_screen_has_room_for(context, tmp_path):
-    rows = ranked(RISKS, listed=4, unit_id=UNITS, first_night=AS_OF.date() - timedelta(days=2))
+    rows = ranked(RISKS, listed=4, unit_id=UNITS, listed_since=AS_OF.date() - timedelta(days=2))
     html = page.render(
         replace(FACTS, capacity=4), rows, not_scored([]), because=because(UNITS), issues=[issue(unit_ids=UNITS)]
     )

@@ -10,6 +10,7 @@ import pytest
 from qma_predict.publish.issues.blast_radius import with_places
 from qma_predict.publish.issues.courses import courses
 from qma_predict.publish.issues.find import find_issues
+from qma_predict.publish.issues.measured import _by_machine, _sides, compared_with
 
 NIGHT, NIGHTS, UNITS = date(2026, 3, 12), 10, 80
 MORNING = pd.Timestamp("2026-03-12 00:00", tz="UTC")
@@ -115,6 +116,31 @@ def test_a_unit_is_compared_with_good_units_of_its_product(tiny_line):
     assert found(units, tiny_line, features.assign(**{"unit.product": "B"}), pd.concat([cold, hot])) == ()
 
 
+def of_machines(p1, p2, count=201):
+    """Good units of P1 and P2 between these heats."""
+    heats = {"P1": np.linspace(*p1, count), "P2": np.linspace(*p2, count)}
+    tables = [pd.DataFrame({"press.heat.last": heat, "press.machine": name}) for name, heat in heats.items()]
+    return pd.concat(tables, ignore_index=True)
+
+
+def test_a_machine_is_compared_with_its_own_good_units(tiny_line):
+    names = pd.factorize(np.array(["P1", "P2"] * 40))
+    units = pd.Index([f"u{number}" for number in range(80)])
+    own = pd.DataFrame({"press.heat.last": [205.0, 233.0] * 40}, units)
+    good = of_machines((200, 210), (215, 235), count=2000)
+    good = good.drop(good.index[(good["press.heat.last"] > 230) & (good.index % 20 != 0)])
+    [side] = [one for one in _sides(own, good, tiny_line) if one.side == "above"]
+    assert side.beyond.tolist() == [False, True] * 40  # beyond the range of all
+    good = of_machines((200, 210), (215, 235))
+    [again] = [one for one in _sides(own, good, tiny_line) if one.side == "above"]
+    assert not _by_machine(again, own, good, *names, tiny_line).beyond.any()
+    hot = own.assign(**{"press.heat.last": [212.0, 233.0] * 40})  # P1 as P2 often is
+    assert _by_machine(again, hot, good, *names, tiny_line).beyond.tolist() == [True, False] * 40
+    few = pd.concat([good[good["press.machine"] == "P1"].head(29), good[good["press.machine"] == "P2"]])
+    for unknown in (few, good.drop(columns="press.machine")):
+        assert not _by_machine(again, hot, unknown, *names, tiny_line).beyond.any()
+
+
 def test_units_of_a_usual_risk_beyond_a_range_are_none(tiny_line):
     units = plant(lambda number: False)
     assert found(units, tiny_line, heats(units, sixth)) == ()
@@ -160,4 +186,14 @@ def test_units_that_have_left_and_were_measured_alike_are_in_the_blast_radius(ma
     [placed] = with_places([issue], history, tiny_line, GOOD)
     assert dict(placed.places) == {"not recorded": len(issue.unit_ids), "shipping": 1}
     here = replace(issue, conditions=(("press machine", "P2"),))
-    assert dict(with_places([here], history, tiny_line, GOOD)[0].places) == {"not recorded": len(issue.unit_ids)}
+    of_p2 = GOOD.assign(**{"press.machine": "P2"})
+    assert dict(with_places([here], history, tiny_line, of_p2)[0].places) == {"not recorded": len(issue.unit_ids)}
+
+
+def test_what_is_said_of_a_machines_group_is_compared_with_its_good_units_too(tiny_line):
+    good = of_machines((200, 210), (225, 235), count=40)
+    of_p2 = compared_with(good, "press.heat.last", [("order", "77"), ("press machine", "P2")], tiny_line)
+    assert of_p2["press.machine"].tolist() == ["P2"] * 40
+    assert compared_with(good, "press.heat.last", [("oven machine", "P2")], tiny_line) is good
+    untold = good.drop(columns="press.machine")
+    assert compared_with(untold, "press.heat.last", [("press machine", "P2")], tiny_line).empty

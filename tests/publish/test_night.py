@@ -137,9 +137,10 @@ def test_before_any_data_there_is_a_list_that_is_to_be_used_with_care(make_histo
     ],
 )
 def test_a_list_on_old_data_is_to_be_used_with_care(make_history, tiny_line, recorded, state, reasons):
-    reading = {"unit_id": "u", "station": "oven", "tag": "heat", "value": 0.1, "occurred_at": "2026-03-02 04:00"}
+    reading = {"unit_id": "u", "station": "oven", "tag": "heat", "value": 0.1}
+    readings = [reading | {"occurred_at": at} for at in ("2026-03-01 08:30", "2026-03-02 04:00")]
     visit = {"unit_id": "u", "station": "oven", "started_at": "2026-03-01 08:00", "ended_at": "2026-03-01 09:00"}
-    history = make_history({"visits": [visit | {"recorded_at": recorded}], "readings": [reading]}, as_of=AS_OF)
+    history = make_history({"visits": [visit | {"recorded_at": recorded}], "readings": readings}, as_of=AS_OF)
     facts = list_of(history, tiny_line, MODEL, lambda X: np.zeros(len(X))).facts
     assert (facts["state"], facts["state_reasons"]) == (state, reasons)
 
@@ -199,6 +200,18 @@ def test_issues_are_looked_for_against_scores_on_tonights_scale(make_history, ti
         earlier = replace(NOTHING_EARLIER, scores=past, reaction=Reaction(moved=moved))
         list_of(make_history(tables("a", "b", "c"), as_of=AS_OF), tiny_line, earlier=earlier)
     assert [found["score"].item() for found in compared] == pytest.approx([0.2, 1 / 3])
+
+
+def test_again_is_said_of_what_an_earlier_list_named_and_not_of_what_was_a_candidate(make_history, tiny_line):
+    """The units are candidates for the second night."""
+    history, day = make_history(tables("a", "b", "c"), as_of=AS_OF + timedelta(days=1)), DAY + timedelta(days=1)
+    first = list_of(history, tiny_line, day=day)
+    assert rows(first)["first_night"].tolist() == [str(DAY)] * 3
+    assert b"again, since" not in first.contents["risk_list.html"]
+    listed = pd.Series({"c": DAY, "a": DAY})  # of them the list names c alone
+    later = list_of(history, tiny_line, day=day, earlier=replace(NOTHING_EARLIER, listed=listed))
+    assert later.contents["risk_list.html"].count(b"again, since Tue 3 Mar") == 1
+    assert later.contents["risk_list.csv"] == first.contents["risk_list.csv"]
 
 
 def test_a_unit_that_was_in_a_draw_before_keeps_its_probability(make_history, tiny_line):

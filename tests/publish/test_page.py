@@ -133,7 +133,7 @@ def test_a_unit_says_by_when_it_is_wanted():
 
 
 def test_a_unit_names_its_doubts_its_issues_and_that_it_returns():
-    rows = ranked([0.2, 0.1], listed=2, first_night=[date(2026, 11, 22), FACTS.business_date])
+    rows = ranked([0.2, 0.1], listed=2, first_night=date(2026, 11, 20), listed_since=[date(2026, 11, 22), None])
     rows["caution"] = ["no oven data", None]
     reasons = because(["u0", "u1"], action="check sensor oven.temp")
     reasons.at["u1", "told"] = ("check sensor oven.temp first: it reads 9999 °C",)

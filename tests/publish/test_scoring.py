@@ -65,6 +65,23 @@ def test_with_no_reading_at_all_nothing_is_scored(make_history, tiny_line):
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("units", [("silent",), ("a", "silent")])
+def test_what_else_is_known_of_a_unit_does_not_stand_in_for_its_readings(make_history, tiny_line, units):
+    families = ("product", "route", "readings", "times", "previous", "recent", "calendar")
+    line = tiny_line.model_copy(update={"learning": tiny_line.learning.model_copy(update={"families": families})})
+    found, X = score_candidates(make_history(tables(*units), as_of=AS_OF), line, lambda X: np.full(len(X), 0.01))
+    found = found.set_index("unit_id")
+    assert found["score"].dropna().index.tolist() == X.index.tolist() == [one for one in units if one != "silent"]
+    assert found.loc["silent", "reason"] == "no reading was known at its cutoff"
+
+
+def test_a_line_that_has_no_readings_is_scored_by_what_it_has(make_history, tiny_line):
+    sources = tuple(source for source in tiny_line.sources if source.table != "readings")
+    line = tiny_line.model_copy(update={"sources": sources})
+    found, _ = score_candidates(make_history(tables("silent"), as_of=AS_OF), line, lambda X: np.full(len(X), 0.5))
+    assert found["score"].tolist() == [0.5]
+
+
 def test_a_line_that_does_not_learn_from_readings_scores_without_them(make_history, tiny_line):
     learning = tiny_line.learning.model_copy(update={"families": ("route",)})
     line = tiny_line.model_copy(update={"learning": learning})

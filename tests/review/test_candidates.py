@@ -58,7 +58,17 @@ def test_a_unit_was_drawn_on_the_first_list_that_scored_it(put):
     assert found.scores["unit_id"].tolist() == ["a"]
 
 
+def test_of_a_unit_the_first_list_is_known_that_named_it_and_no_other_night(put):
+    publish, read = put
+    days = [FIRST + timedelta(days=n) for n in range(3)]
+    left_out = {"score": 0.1, "listed": False, "first_night": FIRST}
+    publish(days[0], {"a": 0.3, "waits": left_out, "never": left_out}, raw=0.1)
+    publish(days[2], {"a": 0.3, "waits": left_out | {"listed": True}, "never": left_out}, raw=0.1)
+    assert read(days[2] + timedelta(days=1)).listed.to_dict() == {"a": days[0], "waits": days[2]}
+
+
 def test_without_lists_nothing_is_known(put):
     found = put[1](FIRST)
+    assert found.listed.empty
     assert found.scores.empty
     assert found.drawn.empty

@@ -13,7 +13,7 @@ from qma_predict.features.points import prediction_points, whereabouts
 from qma_predict.features.table import feature_table
 from qma_predict.line import Line
 from qma_predict.publish.issues.find import Issue
-from qma_predict.publish.issues.measured import beyond, station_attribute, stays
+from qma_predict.publish.issues.measured import beyond, compared_with, station_attribute, stays
 
 UNKNOWN = "not recorded"
 
@@ -76,7 +76,7 @@ def _measured_like(issue: Issue, history: History, line: Line, known: pd.DataFra
     its = (there["at"] >= issue.since) & (machine is None or there["value"] == machine)
     points = prediction_points(history, line)
     X = feature_table(history, points[points["unit_id"].isin(there.index[its])], line)
-    like = beyond(X, siblings, issue.feature, issue.side)
+    like = beyond(X, compared_with(siblings, issue.feature, issue.conditions, line), issue.feature, issue.side)
     return like.index[like].union(list(issue.unit_ids))
 
 

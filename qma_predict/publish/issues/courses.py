@@ -7,6 +7,7 @@ import pandas as pd
 from qma_predict.line import Line
 from qma_predict.publish.issues.driver import came, good_range, limits_of, of_the_same_products
 from qma_predict.publish.issues.find import Issue
+from qma_predict.publish.issues.measured import compared_with
 from qma_predict.publish.pages.pictures import course
 
 LEAST = 5
@@ -49,9 +50,10 @@ def courses(
         if values.notna().sum() < LEAST:
             continue
         own = X[X.index.isin(issue.unit_ids)]
-        usual = of_the_same_products(own, siblings)[issue.feature].dropna()
+        good = compared_with(siblings, issue.feature, issue.conditions, line) if issue.side else siblings
+        usual = of_the_same_products(own, good)[issue.feature].dropna()
         limits = limits_of(issue.feature, own, tags, at.max(), line)
-        good = good_range(usual) if len(usual) else None
+        ends = good_range(usual) if len(usual) else None
         shown = (limits.lower, limits.upper)
-        drawn[issue.number] = course(at, values, timezone=line.timezone, good=good, limits=shown)
+        drawn[issue.number] = course(at, values, timezone=line.timezone, good=ends, limits=shown)
     return drawn

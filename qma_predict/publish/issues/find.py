@@ -11,7 +11,7 @@ from qma_predict.line import Line
 from qma_predict.publish.issues.driver import Driver, came, driver_of, in_words
 from qma_predict.publish.issues.excess import outstanding
 from qma_predict.publish.issues.groups import LEAST_UNITS, NIGHTS, Kind, Normal, judged, laid_out, nights_in_a_row
-from qma_predict.publish.issues.measured import measured_groups
+from qma_predict.publish.issues.measured import compared_with, measured_groups
 from qma_predict.publish.pages.words import Moments
 
 WEEKS = 6
@@ -170,9 +170,10 @@ def find_issues(
         if len(own) < LEAST_UNITS:
             continue  # almost all are told by those before
         at = came(kind.conditions(group), candidates)
-        driver = driver_of(
-            features, siblings, own, at, line, moments, units_of_measure or {}, tags=tags, only=kind.feature
-        )
+        good = siblings
+        if siblings is not None and kind.feature:
+            good = compared_with(siblings, kind.feature, kind.conditions(group), line)
+        driver = driver_of(features, good, own, at, line, moments, units_of_measure or {}, tags=tags, only=kind.feature)
         if kind.feature:
             run = run.assign(normal=usual_tonight[run["unit_id"]].to_numpy())
         issue = _issue(len(found) + 1, kind, normal, group, run, scored, driver, line)

@@ -9,9 +9,12 @@ Good units are what the others left: where half of those beyond a range become d
 are beyond it every night. So good is compared with good: of tonight's units each counts by its chance to be good. And
 how many of the good units are beyond is known from some hundred, of which the range itself was drawn: the most that
 they are consistent with counts as usual.
+
+Units of one machine are compared with good units of this machine: one that always runs hotter is not unusual. Where
+these are too few, or nothing tells of which machine they are, there is no group of the machine.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +42,7 @@ class _Side(NamedTuple):
     side: str
     known: np.ndarray  # candidates of which it was measured, shape (n_candidates,)
     beyond: np.ndarray
-    share: float  # of the good units, at most
+    share: float | np.ndarray  # of the good units, at most; or of those of each group, shape (n_groups,)
 
 
 def measured_groups(
@@ -59,7 +62,8 @@ def measured_groups(
         As `groups.judged` takes them.
     features, siblings : DataFrame
         Feature tables of tonight's candidates, indexed by unit_id, and of good units. A unit is compared with good
-        units of its product, where `unit.product` tells them and they are `LEAST_SIBLINGS`, or else with all.
+        units of its product, where `unit.product` tells them and they are `LEAST_SIBLINGS`, or else with all; as one
+        of its machine with those that `compared_with` leaves.
     line : Line
     usual : ndarray, shape (n_rows,)
         Normal risk of each row's product.
@@ -73,7 +77,8 @@ def measured_groups(
     scores = rows["score"].to_numpy()[tonight]
     machines: dict[str, pd.DataFrame] = {}
     found = []
-    for side in _sides(features.reindex(units), siblings, line):
+    own = features.reindex(units)
+    for side in _sides(own, siblings, line):
         if side.beyond.sum() < LEAST_UNITS or scores[side.beyond].sum() < LEAST_EXTRA:
             continue
         attribute = station_attribute(side.feature, line)
@@ -83,10 +88,11 @@ def measured_groups(
         of_all = machines[attribute].assign(value="")
         for attributes, each in (((), of_all), ((attribute,), machines[attribute])):
             group, names = pd.factorize(each["value"], sort=True)
-            its = side.beyond & (group >= 0) & each["at"].notna().to_numpy()
+            one = _by_machine(side, own, siblings, group, names, line) if attributes else side
+            its = one.beyond & (group >= 0) & each["at"].notna().to_numpy()
             members = pd.DataFrame({"row": tonight[its], "group": group[its], "at": each["at"].array[its]})
             values = pd.DataFrame(dict.fromkeys(attributes, names), index=range(len(names)))
-            as_few = _as_few(side, group, len(names), scores, usual[tonight])[group[its]]
+            as_few = _as_few(one, group, len(names), scores, usual[tonight])[group[its]]
             expected = np.maximum(usual[tonight[its]], scores[its] * as_few)
             none = np.empty((len(names), 0))
             normal = Normal(expected, limit, np.zeros(len(names)), none, none.astype(bool))
@@ -99,6 +105,32 @@ def station_attribute(feature: str, line: Line) -> str:
     return f"{name_of(feature, line.route, ()).station} machine"
 
 
+def compared_with(
+    siblings: pd.DataFrame, feature: str, conditions: Sequence[tuple[str, str]], line: Line
+) -> pd.DataFrame:
+    """Good units with which units of a group by a measured quantity are compared: of its machine, if it has one.
+
+    Parameters
+    ----------
+    siblings : DataFrame
+        Good units. `{station}.machine` tells of which machine they are.
+    feature : str
+    conditions : sequence of (attribute, value)
+        What units of the group share.
+    line : Line
+
+    Returns
+    -------
+    DataFrame
+        All of them for a group of all machines; none if nothing tells their machines.
+    """
+    machine = dict(conditions).get(station_attribute(feature, line))
+    if machine is None:
+        return siblings
+    theirs = siblings.get(f"{name_of(feature, line.route, ()).station}.machine")
+    return siblings.head(0) if theirs is None else siblings[theirs == machine]
+
+
 def stays(conditions: pd.DataFrame, attribute: str, units: pd.Series) -> pd.DataFrame:
     """Each unit's machine (``value``) and when it came there (``at``); else when it came under its last condition."""
     last = conditions.sort_values("occurred_at", kind="stable")
@@ -106,6 +138,20 @@ def stays(conditions: pd.DataFrame, attribute: str, units: pd.Series) -> pd.Data
     own = own.reindex(units)
     anything = last.drop_duplicates("unit_id", keep="last").set_index("unit_id")["occurred_at"].reindex(units)
     return own[["value"]].assign(at=own["occurred_at"].fillna(anything))
+
+
+def _by_machine(
+    side: _Side, own: pd.DataFrame, siblings: pd.DataFrame, group: np.ndarray, names: pd.Index, line: Line
+) -> _Side:
+    """The same side of each machine's own usual range; nobody is beyond that of a machine with too few good units."""
+    known, beyond, share = np.zeros(len(own), dtype=bool), np.zeros(len(own), dtype=bool), np.ones(len(names))
+    for number, machine in enumerate(names):
+        good = compared_with(siblings, side.feature, [(station_attribute(side.feature, line), machine)], line)
+        its = group == number
+        for one in _sides(own[its], good, line, (side.feature,)):
+            if one.side == side.side:
+                known[its], beyond[its], share[number] = one.known, one.beyond, one.share
+    return _Side(side.feature, side.side, known, beyond, share)
 
 
 def _as_few(side: _Side, group: np.ndarray, groups: int, scores: np.ndarray, usual: np.ndarray) -> np.ndarray:
@@ -148,8 +194,8 @@ def beyond(features: pd.DataFrame, siblings: pd.DataFrame, name: str, side: str)
     return pd.Series(_on(side, values[:, None], limits)[:, 0], features.index)
 
 
-def _sides(features: pd.DataFrame, siblings: pd.DataFrame, line: Line) -> Iterator[_Side]:
-    names = measured(features, siblings, line)
+def _sides(features: pd.DataFrame, siblings: pd.DataFrame, line: Line, only: Sequence[str] = ()) -> Iterator[_Side]:
+    names = only or measured(features, siblings, line)
     names = [name for name in names if siblings[name].notna().sum() >= LEAST_SIBLINGS]
     if not names:
         return

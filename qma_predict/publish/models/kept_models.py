@@ -140,6 +140,7 @@ def read(home: Home, line: str, version: str, expected: str | None = None) -> Mo
         kept = dict(found["model"])
         kept["as_of"] = datetime.fromisoformat(kept["as_of"])
         kept["also"] = tuple(kept["also"])
+        kept["characteristics"] = tuple(kept.get("characteristics", ()))
         kept["ranges"] = RiskRanges(**_tuples(kept["ranges"]))
         kept["spread"] = PromiseSpread(**_tuples(kept["spread"]))
         model = Model(**kept, sha256=digest)

@@ -56,6 +56,10 @@ class Model:
         model that is not kept.
     weighted : bool
         Whether it was fitted with weights of selectively inspected units, and so speaks of all units.
+    gate : str
+        The gate whose defects it learnt; empty for models of before this was kept.
+    characteristics : tuple of str
+        What counts there.
     """
 
     line: str
@@ -76,6 +80,8 @@ class Model:
     dataset: str = ""
     sha256: str = ""
     weighted: bool = False
+    gate: str = ""
+    characteristics: tuple[str, ...] = ()
 
     @property
     def identity(self) -> str:
@@ -125,6 +131,8 @@ def described(dataset: Dataset, training: Training, also: tuple[str, ...]) -> Mo
         baseline=(training.verdict.baseline or BASELINES[0]) if is_recipe else training.winner,
         dataset=str(dataset.identity["digest"]),
         weighted=training.weight_of(training.winner) is not None,
+        gate=line.gate.name,
+        characteristics=line.gate.characteristics,
     )
 
 

@@ -214,7 +214,7 @@ def _units(
             "risk": risk,
             "check": cell_words(row.check, longest=_LONGEST_NAME, missing="control plan"),
             "because": list(_because(row, reasons.get(row.unit_id, {}), shared.get(row.unit_id, ""))),
-            "again": moments.day(row.first_night) if row.first_night < facts.business_date else None,
+            "again": None if pd.isna(row.listed_since) else moments.day(row.listed_since),
             "by": moments.by(facts.valid_until),
         }
 

@@ -19,6 +19,7 @@ _MAY_BE_MISSING = {
     "value": "float64",
     "check": "str",
     "caution": "str",
+    "listed_since": "object",
 }
 
 
@@ -30,8 +31,9 @@ def completed(ranked: pd.DataFrame) -> pd.DataFrame:
     ranked : DataFrame, one row a scored candidate, best first
         ``rank`` (1 first), ``listed``, ``unit_id``, ``product``, ``station``, ``machine``, ``since``, ``first_night``,
         ``score``, ``risk_low`` and ``risk_high``. If they are known: ``selected_by`` ("rank" or "audit"), ``minutes``
-        of a check [min], ``value`` of a check (expected money saved), ``check`` (what to check) and ``caution`` (why
-        its risk is less certain than others').
+        of a check [min], ``value`` of a check (expected money saved), ``check`` (what to check), ``caution`` (why
+        its risk is less certain than others') and ``listed_since`` (business date of the first earlier list that named
+        the unit among those to check).
 
     Returns
     -------
