@@ -52,7 +52,7 @@ def reporting_delays(history: History, points: pd.DataFrame, line: Line) -> pd.D
     A good unit is decided when the last of its characteristics is recorded, a defect with its first failure. A
     correction that turned the verdict counts as what decided, and so does one that withdrew a dispute, made a void
     result valid, or declared a first result void, so that a later one decides; one that left the label as it was does
-    not.
+    not, nor does a failure taken back after another characteristic had failed as well.
     """
     decided = _decided(history, points, line)
     span = history.as_of - points["cutoff"].min()
@@ -73,42 +73,43 @@ def reporting_delays(history: History, points: pd.DataFrame, line: Line) -> pd.D
 
 
 def _decided(history: History, points: pd.DataFrame, line: Line) -> pd.DataFrame:
-    """``cutoff``, ``label`` and ``moment`` (when it was recorded) of units that have one, immature ones too."""
-    settled = _settled(versions(history, points, line))
-    units = settled.group_by("unit_id").agg(
-        failed_at=_.at.min(where=_.verdict == "failed"),
-        all_at=_["at"].max(),
-        inspected=_.count(),
-        cutoff=_.cutoff.min(),
-    )
-    known = units.filter(_.failed_at.notnull() | (_.inspected == len(set(line.gate.characteristics))))
-    label = ibis.ifelse(known.failed_at.notnull(), "defect", "good")
-    moment = known.failed_at.fill_null(known.all_at)
-    return known.select("cutoff", label=label, moment=moment).to_pandas()
+    """``cutoff``, ``label`` and ``moment`` (since when it was known as it is) of units that have one, immature too."""
+    by_unit = ibis.window(group_by="unit_id")
+    so_far = ibis.cumulative_window(group_by="unit_id", order_by="moment")
+    turns = _turns(versions(history, points, line)).group_by("unit_id", "moment")
+    states = turns.agg(cutoff=_.cutoff.min(), failed=_.failed.sum(), passed=_.passed.sum())
+    states = states.mutate(failed=_.failed.sum().over(so_far), passed=_.passed.sum().over(so_far))
+    good = states.passed == len(set(line.gate.characteristics))
+    told = states.mutate(label=ibis.cases((states.failed > 0, "defect"), (good, "good"), else_=""))
+    told = told.mutate(last=_.label.argmax(_.moment).over(by_unit))
+    other = told.moment.max(where=told.label != told["last"]).over(by_unit)
+    since = told.mutate(other=other).filter(_.other.isnull() | (_.moment > _.other)).filter(_.label != "")
+    known = since.group_by("unit_id").agg(cutoff=_.cutoff.min(), label=_.label.first(), moment=_.moment.min())
+    return known.drop("unit_id").to_pandas()
 
 
-def _settled(recorded: ir.Table) -> ir.Table:
-    """Of each unit's characteristic that is decided: its ``verdict`` and since when it has been that (``at``).
+def _turns(recorded: ir.Table) -> ir.Table:
+    """Of each unit's characteristic and ``moment``, by how many it then changed those that ``failed`` and ``passed``.
 
     After each of its recordings the verdict is told as labels are: voids, disputes and later results may all turn it.
     Where all recordings say the same, the first is enough, which spares most of the work.
     """
     of_one = ["unit_id", "characteristic"]
-    turns = ((_.passed.any() != _.passed.all()) | _.void.any() | _.disputed.any()).over(group_by=of_one)
+    differ = ((_.passed.any() != _.passed.all()) | _.void.any() | _.disputed.any()).over(group_by=of_one)
     begun = _.recorded_at.min().over(group_by=of_one)
-    told_at = recorded.mutate(turns=turns, begun=begun).filter(_.turns | (_.recorded_at == _.begun))
+    told_at = recorded.mutate(differ=differ, begun=begun).filter(_.differ | (_.recorded_at == _.begun))
     moments = told_at.group_by(*of_one, moment=_.recorded_at).agg(cutoff=_.cutoff.min())
     known = recorded.drop("cutoff").inner_join(moments, of_one).filter(_.recorded_at <= _.moment)
     first = deciding(newest(known, (*TABLES["inspections"].key, "moment")), "moment")
     said = first.select(
-        *of_one, "moment", verdict=ibis.cases((_.disputed, "disputed"), (_.passed, "passed"), else_="failed")
+        *of_one, "moment", failed=(~_.disputed & ~_.passed).cast("int64"), passed=(~_.disputed & _.passed).cast("int64")
     )
-    told = moments.left_join(said, [*of_one, "moment"])[[*moments.columns, "verdict"]].fill_null({"verdict": "void"})
-    told = told.mutate(last=_.verdict.argmax(_.moment).over(group_by=of_one))
-    other = told.moment.max(where=told.verdict != told["last"]).over(group_by=of_one)
-    since = told.mutate(other=other).filter(_.other.isnull() | (_.moment > _.other))
-    settled = since.group_by(of_one).agg(at=_.moment.min(), verdict=_.verdict.first(), cutoff=_.cutoff.min())
-    return settled.filter(_.verdict.isin(["passed", "failed"]))
+    told = moments.left_join(said, [*of_one, "moment"])[[*moments.columns, "failed", "passed"]]
+    told = told.fill_null({"failed": 0, "passed": 0})
+    before = ibis.window(group_by=of_one, order_by="moment")
+    return told.mutate(
+        failed=_.failed - _.failed.lag(default=0).over(before), passed=_.passed - _.passed.lag(default=0).over(before)
+    )
 
 
 def too_short(delays: pd.DataFrame, line: Line) -> str:

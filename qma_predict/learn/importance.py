@@ -2,19 +2,38 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.metrics import average_precision_score
 
 from qma_predict.learn.explanations import Predict, log_odds
+from qma_predict.learn.metrics import average_precision
 
 _ROWS_AT_ONCE = 50_000
 _LOOKED_AT, _OF_A_CLASS = 100_000, (20, 60)  # by the first look: in all, and of a class of a block
 
-Block = tuple[Predict, pd.DataFrame, npt.ArrayLike]
-"""A model's P(defect), features of later units that it has not seen, and what became of them (1 defect, 0 good)."""
+
+class Block(NamedTuple):
+    """Units of a span of time, and a model that was fitted before it.
+
+    Attributes
+    ----------
+    predict : callable
+        The model's P(defect), of a frame as `X`.
+    X : DataFrame, shape (n_units, n_features)
+        Features of later units, which it has not seen.
+    outcome : array-like, shape (n_units,)
+        What became of them: 1 defect, 0 good.
+    weight : array-like of float, shape (n_units,), optional
+        How many units of the span each stands for, where only some were drawn; 1 each by default.
+    """
+
+    predict: Predict
+    X: pd.DataFrame
+    outcome: npt.ArrayLike
+    weight: npt.ArrayLike | None = None
 
 
 def importance(
@@ -24,9 +43,9 @@ def importance(
 
     Parameters
     ----------
-    blocks : sequence of (predict, X, y)
+    blocks : sequence of Block
         A recipe fitted at successive origins, each with units of the time after it; at least one defect and one good
-        unit each. The features are the same in all.
+        unit each. The features are the same in all. Plain tuples of the same do as well.
     groups : mapping of str to str
         Group of each feature, see `feature_groups`: what moves together is dealt out together.
     repeats : int, default 3
@@ -36,8 +55,9 @@ def importance(
     Returns
     -------
     DataFrame, shape (n_groups, 5), the largest mean first
-        ``group``; ``loss``, the mean over the blocks of the average precision lost; ``lowest`` and ``highest`` block;
-        ``blocks``, in how many it was lost. A group that is relied on in some blocks only is not stable.
+        ``group``; ``loss``, the mean over the blocks of the average precision lost
+        (`qma_predict.learn.metrics.average_precision`, by the weights); ``lowest`` and ``highest`` block; ``blocks``,
+        in how many it was lost. A group that is relied on in some blocks only is not stable.
 
     Raises
     ------
@@ -57,7 +77,7 @@ def importance(
     """
     rng = np.random.default_rng(random_state)
     members = _members(blocks[0][1], groups)
-    losses = pd.DataFrame([_losses(block, members, repeats, rng) for block in blocks])
+    losses = pd.DataFrame([_losses(Block(*block), members, repeats, rng) for block in blocks])
     found = pd.DataFrame(
         {
             "loss": losses.mean(),
@@ -78,7 +98,7 @@ def most_moving(
     ----------
     blocks, groups
         As for `importance`. Of a block at most 60 defects and 60 good units are looked at, fewer (20 at least) where
-        there are so many groups and blocks that it would cost more than 100,000 predictions.
+        there are so many groups and blocks that it would cost more than 100,000 predictions; weights do not matter.
     most : int
         How many groups at most.
     random_state : int, default 0
@@ -104,15 +124,14 @@ def most_moving(
     rng = np.random.default_rng(random_state)
     members = _members(blocks[0][1], groups)
     rows = int(np.clip(_LOOKED_AT // (2 * len(members) * len(blocks)), *_OF_A_CLASS))
-    moved = np.max([_moves(block, members, rows, rng) for block in blocks], axis=0)
+    moved = np.max([_moves(Block(*block), members, rows, rng) for block in blocks], axis=0)
     order = np.argsort(-moved, kind="stable")[:most]
     return [list(members)[place] for place in order if moved[place] > 0]
 
 
 def _moves(block: Block, members: Mapping[str, list[str]], rows: int, rng: np.random.Generator) -> np.ndarray:
     """By how much each group moves the log-odds of so many defects and good units of a block, on average."""
-    predict, X, outcome = block
-    y, risk = _both_classes(outcome), partial(log_odds, predict)
+    X, y, risk = block.X, _both_classes(block.outcome), partial(log_odds, block.predict)
     drawn = np.sort(np.concatenate([rng.permutation(np.flatnonzero(y == one))[:rows] for one in (0, 1)]))
     X, y = X.iloc[drawn], y[drawn]
     moved = np.abs(_dealt_out(risk, X, members, list(members), rng) - risk(X))
@@ -130,11 +149,12 @@ def _members(X: pd.DataFrame, groups: Mapping[str, str] | pd.Series) -> dict[str
 
 
 def _losses(block: Block, members: Mapping[str, list[str]], repeats: int, rng: np.random.Generator) -> dict[str, float]:
-    predict, X, outcome = block
+    predict, X, outcome, weight = block
     y = _both_classes(outcome)
-    before = average_precision_score(y, predict(X))
+    before = average_precision(y, predict(X), sample_weight=weight)
     asked = [group for group in members for _ in range(repeats)]
-    after = [average_precision_score(y, score) for score in _dealt_out(predict, X, members, asked, rng)]
+    dealt = _dealt_out(predict, X, members, asked, rng)
+    after = [average_precision(y, score, sample_weight=weight) for score in dealt]
     return dict(zip(members, (before - np.reshape(after, (-1, repeats))).mean(axis=1).tolist(), strict=True))
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from qma_predict.learn.agreement import Agreement, agreement, left_out
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.delays import reporting_delays, too_short
-from qma_predict.learn.rates import Rate, effective_size, percent, weighted_rate
+from qma_predict.learn.rates import Rate, percent, rate_size, weighted_rate
 from qma_predict.learn.weights import LARGEST, uncut_weights
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def label_quality(dataset: Dataset) -> LabelQuality:
     used = weight[known.index]
     rate = weighted_rate(known.to_numpy(), used.to_numpy())
     delays = reporting_delays(history, points, line)
-    study = agreement(history, line, rate, effective_size(used.to_numpy()))
+    study = agreement(history, line, rate, rate_size(known.to_numpy(), used.to_numpy()))
     weighted = bool(used.nunique() > 1)
     said = [too_short(delays, line), _of_weights(known, used, rate) if weighted else ""]
     notices = tuple(one for one in [*said, study.sentence if study else "", left_out(history, line)] if one)
@@ -71,6 +71,6 @@ def _of_weights(known: pd.Series, used: pd.Series, rate: Rate) -> str:
     inspected = percent(float(known.mean()))
     return (
         f"units were selected for inspection with unequal probabilities: of the inspected {inspected} are defect, of "
-        f"all {rate}; {len(used):,} labels are worth {effective_size(used.to_numpy()):,.0f}"
+        f"all {rate}; {len(used):,} labels are worth {rate_size(known.to_numpy(), used.to_numpy()):,.0f}"
         + (f"; for learning, weights were cut to {LARGEST:g} times the mean: {cut:,}" if cut else "")
     )

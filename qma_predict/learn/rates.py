@@ -81,6 +81,41 @@ def effective_size(weights: np.ndarray) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
 
 
+def rate_size(y: np.ndarray, weights: np.ndarray) -> float:
+    """As how many units of equal weight a weighted rate is known: the smaller of two effective sizes.
+
+    One is Kish's, ``(sum of w)^2 / sum of w^2``, which takes weights as independent of what the units are. The other
+    is by the rate's linearised variance: with p the rate,
+
+        p (1 - p) (sum of w)^2 / sum of w^2 (y - p)^2
+
+    which is smaller where defects are among the seldom inspected. It is not defined without defects or good units, and
+    too large where those that are seldom inspected were all found to be good: Kish's stands then.
+
+    Parameters
+    ----------
+    y, weights
+        See `weighted_rate`.
+
+    References
+    ----------
+    Särndal, C.-E., Swensson, B. and Wretman, J. (1992). Model Assisted Survey Sampling. Springer, section 5.7.
+
+    Examples
+    --------
+    >>> rate_size(np.array([1, 0, 0, 0]), np.array([1.0, 1.0, 1.0, 1.0]))
+    4.0
+    >>> round(rate_size(np.array([1, 1] + [0] * 98), np.array([9.0, 9.0] + [1.0] * 98)), 1)  # Kish's: 51.8
+    15.0
+    """
+    kish, parts = effective_size(weights), [weights[y == 1], weights[y == 0]]
+    if not all(map(len, parts)):
+        return kish
+    (of_defects, of_goods), (defects, goods) = map(effective_size, parts), map(np.sum, parts)
+    linearised = of_defects * of_goods / (defects * goods) * (weights.sum() ** 2 / (of_defects + of_goods))
+    return min(kish, float(linearised))
+
+
 def weighted_rate(y: np.ndarray, weights: np.ndarray) -> Rate:
     """Share of defects among all units, from those that were inspected.
 
@@ -88,7 +123,7 @@ def weighted_rate(y: np.ndarray, weights: np.ndarray) -> Rate:
 
         sum of w y / sum of w
 
-    with Wilson's interval at Kish's effective size. Where defects were sought out, this is wider than it had to be.
+    with Wilson's interval at its `rate_size`. Where defects were sought out, this is wider than it had to be.
 
     Parameters
     ----------
@@ -110,7 +145,7 @@ def weighted_rate(y: np.ndarray, weights: np.ndarray) -> Rate:
     """
     if not len(y):
         return Rate(np.nan, np.nan, np.nan)
-    return wilson(float(np.average(y, weights=weights)), effective_size(weights))
+    return wilson(float(np.average(y, weights=weights)), rate_size(y, weights))
 
 
 def corrected_rate(

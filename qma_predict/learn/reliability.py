@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
 
+from qma_predict.learn.base_rate import weight_of_a_defect
 from qma_predict.learn.metrics import known_probabilities, known_weights
 
 _SMALLEST = 1e-9  # a defect where none was thought possible costs 21, not all
@@ -76,8 +77,8 @@ def observed_over_expected_interval(
     with O defects where E were promised: the exact limits of a Poisson mean, divided by E. The number of defects
     varies less than a Poisson variable where probabilities are high, so that the interval is rather too wide than
     too narrow; but it takes units as independent, and a machine that drifts makes neighbours fail together. With
-    weights, O and E are sums of weights, and the limits are those of as many defects as O is worth,
-    ``(sum of w)^2 / sum of w^2`` over the defects.
+    weights, O and E are sums of weights, divided for the limits by `base_rate.weight_of_a_defect`: a unit that stands
+    for many makes the sum uncertain whether it is found to be defect or only might have been.
 
     Parameters
     ----------
@@ -112,8 +113,7 @@ def observed_over_expected_interval(
     observed, expected = weights @ labels, weights @ scores
     if expected <= 0:
         return Interval(float("nan"), float("nan"))
-    counted = labels if observed else scores
-    each = (weights**2 @ counted) / (weights @ counted)  # what a defect weighs
+    each = weight_of_a_defect(scores, labels, weights)
     low = chi2.ppf(0.025, 2.0 * observed / each) / 2.0 if observed else 0.0
     high = chi2.isf(0.025, 2.0 * observed / each + 2.0) / 2.0
     return Interval(float(low * each / expected), float(high * each / expected))

@@ -28,7 +28,7 @@ CURVES = 6
 FEW = 5
 """With fewer defects a block says nothing."""
 
-_LEARNT, _JUDGED = (300, 3_000), (100, 400)  # defects and good units
+_LEARNT, _JUDGED = (300, 3_000), (100, 2_000)  # defects and good units
 _REPEATS = 2
 _POINTS, _ROWS = 10, 100
 
@@ -98,6 +98,11 @@ def reliance(dataset: Dataset, training: Training, groups: pd.Series) -> Relianc
     winner's own, of today: this tells in which blocks such a model relies on what, and not how well one did that was
     made then, which is the backtest's to say.
 
+    Of a block at most 100 defects and 2,000 good units are drawn to be ranked, and each counts as often as the block
+    has units of its class for one that was drawn: average precision depends on how many good units there are to a
+    defect. Where few of many were drawn it is somewhat high, since good units that rank beside the first defects are
+    mostly not among them: in simulated blocks of 20,000 units with 158 defects 0.068 on average, for 0.057.
+
     Parameters
     ----------
     dataset : Dataset
@@ -122,8 +127,7 @@ def reliance(dataset: Dataset, training: Training, groups: pd.Series) -> Relianc
     judged = [(fit, outcome) for fit, (_before, outcome) in zip(fits, spans, strict=True) if fit is not None]
     if not judged:
         return NOTHING
-    drawn = [(fit, _some(outcome, *_JUDGED, rng)) for fit, outcome in judged]
-    blocks: list[Block] = [(partial(_defect, fit), X.loc[y.index], y) for fit, y in drawn]
+    blocks = [_drawn(fit, X, outcome, rng) for fit, outcome in judged]
     told = most_moving(blocks, groups, GROUPS, random_state=seed)
     of = groups.reindex(X.columns).where(lambda name: name.isin(told), REST)
     found = importance(blocks, of, repeats=_REPEATS, random_state=seed)
@@ -153,6 +157,12 @@ def _blocks(dataset: Dataset, training: Training) -> list[tuple[pd.Series, pd.Se
         if min((outcome == one).sum() for one in (0, 1)) >= FEW and before.nunique() == 2:
             found.append((before, outcome))
     return found[-BLOCKS:]
+
+
+def _drawn(model: BaseEstimator, X: pd.DataFrame, outcome: pd.Series, rng: np.random.Generator) -> Block:
+    y = _some(outcome, *_JUDGED, rng)
+    stands_for = outcome.value_counts() / y.value_counts()
+    return Block(partial(_defect, model), X.loc[y.index], y, y.map(stands_for))
 
 
 def _some(y: pd.Series, defects: int, goods: int, rng: np.random.Generator) -> pd.Series:

@@ -11,7 +11,8 @@ from scipy.special import expit
 from scipy.stats import beta
 
 from qma_predict.learn.backtest import Backtest
-from qma_predict.learn.base_rate import log_odds, moved_by
+from qma_predict.learn.base_rate import defects_worth, log_odds, moved_by
+from qma_predict.learn.metrics import observed_over_expected
 from qma_predict.learn.reliability import observed_over_expected_interval
 
 MIN_DEFECTS = 20
@@ -28,7 +29,10 @@ def ranking_because(result: Backtest, contestant: str, weight: pd.Series | None 
     """Say why a contestant's scores are a ranking and not probabilities; empty if they may be read as such.
 
     They are a ranking if its blocks together hold fewer than `MIN_DEFECTS` known defects, or if the 95 % interval
-    of observed over expected (`observed_over_expected_interval`) lies wholly beyond a factor of `FACTOR`.
+    of observed over expected (`observed_over_expected_interval`) lies wholly beyond a factor of `FACTOR`. With weights
+    it is told over all units. Where the defects are then worth fewer than `MIN_DEFECTS` (`base_rate.defects_worth`), as
+    those of lists with a few audits are, that interval is too wide to find much, and the inspected units as they are
+    must pass, too: the lists' own promises are of units like them.
 
     Parameters
     ----------
@@ -41,15 +45,27 @@ def ranking_because(result: Backtest, contestant: str, weight: pd.Series | None 
     -------
     str
     """
-    rows = _known(result, contestant, weight)
+    rows = with_outcome(result, contestant, weight)
     defects = int(rows["outcome"].sum())
     if defects < MIN_DEFECTS:
         return f"its backtest holds {defects} known defects, too few to check probabilities (fewer than {MIN_DEFECTS})"
-    low, high = observed_over_expected_interval(rows["outcome"], rows["score"], sample_weight=rows["weight"])
-    if low > FACTOR or high < 1.0 / FACTOR:
-        expected, found = rows["weight"] @ rows["score"], rows["weight"] @ rows["outcome"]
-        return f"in its backtest {expected:.0f} defects were expected and {found:.0f} found, off by more than chance"
+    outcome, score, w = (rows[name].to_numpy(dtype=float) for name in ("outcome", "score", "weight"))
+    counted = f"in its backtest {score.sum():.0f} defects were expected and {defects} found"
+    low, high = observed_over_expected_interval(outcome, score, sample_weight=w)
+    if _is_off(low, high):
+        ratio = observed_over_expected(outcome, score, sample_weight=w)
+        over_all = (
+            f" among inspected units, over all units {ratio:.2g} times as many as expected (95 % interval {low:.2g} to "
+            f"{high:.2g})"
+        )
+        return f"{counted}{over_all if np.ptp(w) else ''}, off by more than chance"
+    if defects_worth(score, outcome, w) < MIN_DEFECTS and _is_off(*observed_over_expected_interval(outcome, score)):
+        return f"{counted} among inspected units, off by more than chance"
     return ""
+
+
+def _is_off(low: float, high: float) -> bool:
+    return low > FACTOR or high < 1.0 / FACTOR
 
 
 @dataclass(frozen=True)
@@ -148,7 +164,7 @@ def risk_ranges(result: Backtest, contestant: str, weight: pd.Series | None = No
     Chernozhukov, V., Fernández-Val, I. and Galichon, A. (2009). Improving point and interval estimators of monotone
     functions by rearrangement. Biometrika 96, 559-575.
     """
-    rows = _known(result, contestant, weight)
+    rows = with_outcome(result, contestant, weight)
     score, w = rows["score"].to_numpy(), rows["weight"].to_numpy()
     if not score.sum() > 0:
         return NO_RANGES
@@ -208,7 +224,8 @@ def equal_promises(score: np.ndarray, *, each: float, most: int) -> np.ndarray:
     return np.searchsorted(np.unique(ordered[ends]), score)
 
 
-def _known(result: Backtest, contestant: str, weight: pd.Series | None) -> pd.DataFrame:
+def with_outcome(result: Backtest, contestant: str, weight: pd.Series | None) -> pd.DataFrame:
+    """Rows of a contestant's predictions whose outcome is known, with their ``weight``, 1 each by default."""
     rows = result.predictions
     rows = rows[(rows["contestant"] == contestant) & rows["outcome"].notna()]
     return rows.assign(weight=1.0 if weight is None else weight.reindex(rows["unit_id"]).fillna(1.0).to_numpy())

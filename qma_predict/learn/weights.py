@@ -47,20 +47,25 @@ def uncut_weights(history: History, points: pd.DataFrame, line: Line) -> pd.Seri
     Returns
     -------
     Series of float, shape (n_points,), indexed by unit_id
-        See `stabilised`. The probability is that of the unit's deciding results, the smallest where they differ: a
-        unit is known to be good only if each of them was selected. 1 where no result is valid, and for units that are
-        younger than the gate's maturity, which have no label.
+        See `stabilised`, by weeks of the cutoff (spans of seven days, the same whatever the points are). The
+        probability is that of the unit's deciding results, the smallest where they differ: a unit is known to be good
+        only if each of them was selected. 1 where no result is valid, and for units that are younger than the gate's
+        maturity, which have no label.
 
     Notes
     -----
     Units that could not have been selected at all are stood for by no one.
+
+    What came later changes the weights of weeks that were over by one factor in common, that of the mean: their units
+    weigh beside each other as they did then, so that a backtest may take the weights of today.
     """
     mature = points[(points["cutoff"] + pd.Timedelta(line.gate.maturity) <= history.as_of).to_numpy()]
     first = deciding(results(history, mature, line))
     chance = first.group_by("unit_id").agg(probability=first.probability.min()).to_pandas()
-    weight = stabilised(
-        chance.set_index("unit_id")["probability"].sort_index(), not_inspected=len(mature) - len(chance)
-    )
+    probability = chance.set_index("unit_id")["probability"].sort_index()
+    week = pd.Series(mature["cutoff"].dt.floor("7D").to_numpy(), index=mature["unit_id"])
+    not_inspected = week[~week.index.isin(probability.index)].value_counts()
+    weight = stabilised(probability, week[probability.index], not_inspected=not_inspected)
     return weight.reindex(points["unit_id"]).fillna(1.0)
 
 
@@ -74,14 +79,15 @@ def fit_weighted(
     )
 
 
-def stabilised(probability: pd.Series, *, not_inspected: float) -> pd.Series:
+def stabilised(probability: pd.Series, week: pd.Series, *, not_inspected: pd.Series) -> pd.Series:
     """How many units each stands for, divided by the mean.
 
     That is the inverse of its probability: itself, and 1 / p - 1 units that were not inspected. A unit whose
-    probability is not known, or not within 0 (exclusive) and 1, stands for itself. Such units tell that there is
-    another way to be inspected, which the known probabilities leave out; therefore the others then stand, together,
-    for no more than there are units that nobody inspected, in proportion to 1 / p - 1. A plant that inspects every
-    unit and records no probability has none, and the answers to a list, which have one, weigh 1 like all.
+    probability is not known, or not within 0 (exclusive) and 1, stands for itself. Such units tell that in their week
+    there was another way to be inspected, which the known probabilities leave out; therefore the others of the week
+    then stand, together, for no more than there are units that nobody inspected in it, in proportion to 1 / p - 1. A
+    plant that inspects every unit and records no probability has none, and the answers to a list, which have one,
+    weigh 1 like all. In a week in which no unit has a known probability each stands for itself alone.
 
     Where all probabilities are equal every unit weighs 1.
 
@@ -89,27 +95,32 @@ def stabilised(probability: pd.Series, *, not_inspected: float) -> pd.Series:
     ----------
     probability : Series of float, shape (n_inspected,)
         With which each inspected unit was selected; missing where that is not recorded.
-    not_inspected : float
-        Units that nobody inspected.
+    week : Series, shape (n_inspected,)
+        The week of each, in the same order and with the same index.
+    not_inspected : Series of float, indexed by week
+        Units that nobody inspected; weeks that are not there have none.
 
     Examples
     --------
     Two of the three inspected units had a chance of one half:
 
-    >>> stabilised(pd.Series([0.5, 0.5, 1.0]), not_inspected=2).tolist()  # 2, 2 and 1, divided by 5 / 3
+    >>> week, left = pd.Series([1, 1, 1]), pd.Series({1: 3})
+    >>> stabilised(pd.Series([0.5, 0.5, 1.0]), week, not_inspected=left).tolist()  # 2, 2 and 1, divided by 5 / 3
     [1.2, 1.2, 0.6]
 
     One was drawn with a chance of one tenth, and two were inspected as usual; three others were not, or none:
 
-    >>> stabilised(pd.Series([0.1, None, None]), not_inspected=3).tolist()  # 1 + 3, 1 and 1, divided by 2
+    >>> drawn = pd.Series([0.1, None, None])
+    >>> stabilised(drawn, week, not_inspected=left).tolist()  # 1 + 3, 1 and 1, divided by 2
     [2.0, 0.5, 0.5]
-    >>> stabilised(pd.Series([0.1, None, None]), not_inspected=0).tolist()
+    >>> stabilised(drawn, week, not_inspected=pd.Series({2: 3})).tolist()
     [1.0, 1.0, 1.0]
     """
     chance = probability.astype(float)
     chance = chance.where((chance > 0) & (chance <= 1))
     others = (1 / chance - 1).fillna(0.0)
-    if chance.isna().any() and others.sum() > not_inspected:
-        others *= not_inspected / others.sum()
-    stands_for = 1 + others
+    together = others.groupby(week).transform("sum")
+    most = week.map(not_inspected).fillna(0)
+    too_many = chance.isna().groupby(week).transform("any") & (together > most)
+    stands_for = 1 + others.where(~too_many, others * (most / together))
     return (stands_for / stands_for.mean()).rename("weight")

@@ -116,6 +116,23 @@ def test_a_label_is_decided_when_it_became_known_as_it_is(make_history, tiny_lin
         assert (state == label) is known
 
 
+@pytest.mark.parametrize(("failed", "taken_back", "decided"), [(8, 10, 1), (8, 8, 1), (8, 5, 8), (8, None, 1)])
+def test_a_defect_waited_for_what_made_it_one_though_another_failure_took_over(
+    make_history, tiny_line, failed, taken_back, decided
+):
+    """The leak test failed after a day, which may be taken back; the size failed after so many."""
+    said = [("leak", False, 1), ("size", False, failed)] + ([] if taken_back is None else [("leak", True, taken_back)])
+    rows = [
+        {"unit_id": "u", "gate": "final", "characteristic": name, "passed": passed, "recorded_at": START + days * DAY}
+        | {"occurred_at": START + pd.Timedelta("1h")}
+        for name, passed, days in said
+    ]
+    points = pd.DataFrame({"unit_id": ["u"], "cutoff": [START]})
+    found = reporting_delays(make_history({"inspections": rows}, as_of=END), points, tiny_line)
+    assert found["units"].to_dict() == {"defect": 1, "good": 0}
+    assert found.loc["defect", "longest"] == decided * DAY
+
+
 def test_a_maturity_that_is_too_short_is_told_with_one_that_would_do(make_history, tiny_line):
     points, tables = plant(defects=lambda n: 2, good=lambda n: 6.5 if n % 4 == 0 else 3)
     found = reporting_delays(make_history(tables, as_of=END), points, tiny_line)

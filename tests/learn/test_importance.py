@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
-from qma_predict.learn.importance import importance
+from qma_predict.learn.importance import Block, importance
 
 
 def block(seed, relied_on="a"):
@@ -48,6 +48,29 @@ def test_what_moves_together_is_dealt_out_together():
     apart = importance([(either, X, y)], {name: name for name in X}).set_index("group").loc["a", "loss"]
     assert together > 1.5 * apart
     assert average_precision_score(y, either(X)) == pytest.approx(1)
+
+
+def test_units_that_were_drawn_lose_what_those_that_they_stand_for_would():
+    """20 defects and 100 good units, each of which stands for 20, beside the 2,020 units themselves."""
+    rng = np.random.default_rng(1)
+    y = np.repeat([1, 0], [20, 100])
+    drawn = pd.DataFrame({"heat": rng.normal(size=120) + y})
+    rows = np.repeat(np.arange(120), np.where(y == 1, 1, 20))
+
+    def loss(*block):
+        return importance([Block(lambda X: X["heat"].to_numpy(), *block)], {"heat": "heat"}, repeats=40)["loss"].item()
+
+    all_units = loss(drawn.iloc[rows].reset_index(drop=True), y[rows])
+    assert loss(drawn, y, np.where(y == 1, 1.0, 20.0)) == pytest.approx(all_units, abs=0.03)
+    assert loss(drawn, y) > 2 * all_units
+
+
+def test_ties_are_broken_at_random():
+    """One of four scores high, dealt out anew 400 times: the defect is first, or second to fourth."""
+    X = pd.DataFrame({"alarm": [1.0, 0.0, 0.0, 0.0]})
+    found = importance([(lambda rows: rows["alarm"].to_numpy(), X, [1, 0, 0, 0])], {"alarm": "alarm"}, repeats=400)
+    expected = 1 - (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4  # with ties taken whole it is 0.56
+    assert found["loss"].item() == pytest.approx(expected, abs=0.045)  # three standard deviations
 
 
 def test_one_class_or_a_feature_without_a_group_is_said():

@@ -1,4 +1,6 @@
 import logging
+from dataclasses import replace
+from datetime import timedelta
 from typing import ClassVar
 
 import numpy as np
@@ -125,17 +127,27 @@ def test_a_fit_takes_the_weights(make):
     assert training.fit(DummyClassifier(), dataset).predict_proba(dataset.X)[0, 1] == pytest.approx(0.25)
 
 
-def test_metrics_over_all_units_count_each_as_what_it_stands_for():
-    night, score = [1, 1, 1, 2, 2], [0.9, 0.8, 0.1, 0.7, 0.2]
-    outcome, weight = [1.0, 0.0, 0.0, 0.0, np.nan], pd.Series([1.0, 4.0, 4.0, 4.0], index=list("abcd"))
-    rows = {"block": 1, "contestant": "trees", "unit_id": list("abcde"), "night": night, "score": score}
-    table = pd.DataFrame(
-        {"block": [1], "train_units": 4, "train_defects": 2, "train_rate": 0.2, "units": 4, "defects": 1}
-    )
+def judged_blocks(nights, *blocks):
+    """A backtest of which each block has the same units on each of its nights: score, outcome and weight of each."""
     costs = Costs(escape=100.0, inspection=1.0, false_alarm=2.0)
-    found = over_all_units(Backtest(table, pd.DataFrame(rows | {"outcome": outcome}), 2, costs), weight)
+    units, facts = pd.DataFrame(columns=["score", "outcome", "weight"]), []
+    for number, rows in enumerate(blocks, 1):
+        one = pd.DataFrame(rows, columns=["score", "outcome", "weight"])
+        many = pd.concat([one.assign(block=number, night=100 * number + night) for night in range(nights)])
+        units = many if number == 1 else pd.concat([units, many])
+        known = {"units": int(many["outcome"].count()), "defects": int(many["outcome"].sum())}
+        facts.append({"block": number, "train_units": 4, "train_defects": 2, "train_rate": 0.2} | known)
+    units = units.assign(contestant="trees", unit_id=np.arange(len(units)).astype(str))
+    result = Backtest(pd.DataFrame(facts), units.drop(columns="weight"), 2, costs)
+    return result, units.dropna().set_index("unit_id")["weight"]
+
+
+def test_metrics_over_all_units_count_each_as_what_it_stands_for():
+    first, second = [(0.9, 1.0, 1.0), (0.8, 0.0, 4.0), (0.1, 0.0, 4.0)], [(0.7, 0.0, 4.0), (0.2, np.nan, 1.0)]
+    result, weight = judged_blocks(40, first, second)
+    found = over_all_units(result, weight)
     value = found.set_index("metric")["value"]
-    assert value["precision_at_capacity"] == pytest.approx(1 / 9)  # a, b and d are listed; e is not known
+    assert value["precision_at_capacity"] == pytest.approx(1 / 9)  # the fifth's outcome is not known
     assert value["recall_at_capacity"] == 1.0
     assert value["observed_over_expected"] == pytest.approx(1 / (0.9 + 4 * 0.8 + 4 * 0.1 + 4 * 0.7))
     assert value["average_precision"] == value["roc_auc"] == 1.0
@@ -144,7 +156,38 @@ def test_metrics_over_all_units_count_each_as_what_it_stands_for():
     assert value["log_loss"] == pytest.approx(-(np.log(0.9) + 4 * np.log(0.2 * 0.9 * 0.3)) / 13)
     assert value["expected_cost"] == pytest.approx((9 * 1 + 8 * 2) / 13)  # 9 checks, of which 8 find nothing
     assert set(value.index) == set(METRICS)
-    assert found.loc[0, ["block", "contestant"]].tolist() == [1, "trees"]
+    assert set(found["contestant"]) == {"trees"}
+    assert set(found["blocks"]) == {2}
+
+
+def test_over_all_units_blocks_are_taken_together():
+    """Two defects a night on the lists of both blocks; a third, that stands for five, is not listed in the second."""
+    first, second = [(0.9, 1.0, 1.0), (0.8, 1.0, 1.0), (0.1, 0.0, 5.0)], [(0.9, 1.0, 1.0), (0.8, 1.0, 1.0)]
+    result, weight = judged_blocks(30, first, [*second, (0.1, 1.0, 5.0)])
+    value = over_all_units(result, weight).set_index("metric")["value"]
+    assert value["recall_at_capacity"] == pytest.approx(4 / 9)  # not the mean of 1 and 2 / 7
+
+
+def test_over_all_units_nothing_but_what_has_an_interval_is_told_from_labels_that_are_worth_little():
+    listed, audit = [(0.9, 1.0, 1.0), (0.8, 0.0, 1.0)], [(0.1, 0.0, 140.0)]
+    found = over_all_units(*judged_blocks(20, listed + audit)).set_index("metric")
+    told = found.dropna(subset="value")
+    assert told.index.tolist() == ["observed_over_expected"]  # recall would be 1: of the audits none is defect
+    assert told["low"].item() < told["value"].item() < told["high"].item()
+    few = "over all units 20 known defects are worth 0.14, fewer than 10"
+    assert set(found.loc[found["value"].isna(), "reason"]) == {few}
+    plain = over_all_units(*judged_blocks(2, listed)).set_index("metric")  # as few, but each for itself
+    assert plain.loc["recall_at_capacity", "value"] == 1.0
+
+
+def test_a_training_tells_figures_over_all_units_by_weights_that_are_not_cut(make, monkeypatch):
+    given = []
+    monkeypatch.setattr(training, "over_all_units", lambda found, weight: given.append(weight))
+    dataset = make(1.0, lambda n: 0.001 if n == 1 else 1.0)
+    learning = dataset.line.learning.model_copy(update={"recipe": "logistic", "blocks": 1, "block": timedelta(days=10)})
+    found = training.train(replace(dataset, line=dataset.line.model_copy(update={"learning": learning})))
+    assert found.labels.weight.max() == LARGEST
+    assert given[0].max() == pytest.approx(1000 / (1039 / 40))
 
 
 def test_weighted_metrics_are_those_of_each_unit_repeated():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from qma_predict.learn.rates import corrected_rate, effective_size, weighted_rate, wilson
+from qma_predict.learn.rates import corrected_rate, effective_size, rate_size, weighted_rate, wilson
 
 
 def test_wilson_is_scipys_interval():
@@ -28,6 +28,21 @@ def test_a_weighted_rate_counts_what_each_unit_stands_for():
     found = weighted_rate(y, np.array([10.0] * 8 + [1.0] * 4))
     assert found.value == pytest.approx(13 / 84)
     assert found == pytest.approx(wilson(13 / 84, 84**2 / 804))
+
+
+def test_a_rate_of_equal_weights_is_known_as_of_its_number_to_the_bit():
+    for defects in (0, 1, 3, 1237, 49_999, 50_000):
+        assert rate_size(np.arange(50_000) < defects, np.ones(50_000)) == 50_000
+
+
+def test_the_interval_of_a_weighted_rate_holds_the_truth_where_defects_are_seldom_looked_for():
+    """Of 4000 units 3200 are inspected by halves, 0.5 % of them defect; of the others 1 in 20, of which 15 % are."""
+    rng, true, held = np.random.default_rng(0), 0.8 * 0.005 + 0.2 * 0.15, 0
+    for _ in range(2000):
+        often, seldom = rng.binomial([3200, 800], [0.5, 0.05])
+        y = np.concatenate([rng.random(often) < 0.005, rng.random(seldom) < 0.15]).astype(float)
+        held += (rate := weighted_rate(y, np.repeat([2.0, 20.0], [often, seldom]))).low <= true <= rate.high
+    assert 1870 <= held <= 1970  # nominal 1900, of which chance moves 2000 draws by 23 once in 100; Kish's size: 1530
 
 
 def test_the_corrected_rate_is_rogan_and_gladens_with_lang_and_reiczigels_interval():

@@ -121,6 +121,22 @@ def test_the_risk_is_that_of_all_units_of_the_block_and_not_of_those_drawn_to_be
     assert curve["share"].iloc[0] < 0.05  # of 225 units; of 10 it would be a tenth at least
 
 
+def test_units_drawn_to_be_ranked_count_as_the_units_of_their_block(trained, groups, y, monkeypatch):
+    """Else average precision is told of a block with far more defects than there are, and comes out far too high."""
+    seen = []
+    monkeypatch.setattr("qma_predict.learn.reliance._JUDGED", (5, 7))
+    monkeypatch.setattr(
+        "qma_predict.learn.reliance.importance",
+        lambda blocks, *told, **more: seen.extend(blocks) or importance(blocks, *told, **more),
+    )
+    reliance(*trained(logistic()), groups)
+    for block, whole in zip(seen, (y.iloc[450:675], y.iloc[675:]), strict=True):
+        assert (len(block.X), block.outcome.sum()) == (12, 5)
+        stood_for = pd.Series(block.weight).groupby(block.outcome).agg(["nunique", "sum"])
+        assert stood_for["nunique"].tolist() == [1, 1]
+        assert stood_for["sum"].tolist() == pytest.approx([(whole == 0).sum(), whole.sum()])
+
+
 def test_what_mattered_in_an_older_block_only_is_told_apart(trained, groups, X, monkeypatch):
     monkeypatch.setattr("qma_predict.learn.reliance.GROUPS", 1)
     early = np.arange(SIZE) < 450

@@ -88,8 +88,31 @@ def test_weights_make_the_range_that_of_all_units():
     assert (ranges.low, ranges.high) == (pytest.approx(tuple(low)), pytest.approx(tuple(high)))
     assert ranking_because(made, "trees") == ""
     assert ranking_because(made, "trees", weight) == (
-        "in its backtest 720 defects were expected and 240 found, off by more than chance"
+        "in its backtest 240 defects were expected and 160 found among inspected units, over all units 0.33 times as "
+        "many as expected (95 % interval 0.23 to 0.47), off by more than chance"
     )
+
+
+def listed_and_audited(rng, *, wrong=1.0):
+    """Outcomes of lists of twenty and two audits a night, each of which stands for 140 units; weights by unit."""
+    p = np.concatenate([rng.beta(2, 23, size=1120), rng.beta(1, 80, size=112)])
+    made = result(np.minimum(p * wrong, 1.0), (rng.random(1232) < p).astype(float))
+    return made, pd.Series(np.repeat([1.0, 140.0], [1120, 112]))
+
+
+def test_true_probabilities_are_seldom_a_ranking_where_a_few_audits_stand_for_all_others():
+    rng, refused = np.random.default_rng(0), 0
+    for _ in range(200):
+        made, weight = listed_and_audited(rng)
+        refused += bool(ranking_because(made, "trees", weight))
+    assert refused <= 18  # nominal 10 of 200 at most, of which chance makes 18 once in 100
+
+
+def test_where_audits_say_little_the_inspected_units_are_checked_as_they_are():
+    made, weight = listed_and_audited(np.random.default_rng(1), wrong=3.0)
+    found = ranking_because(made, "trees", weight)
+    assert found.startswith("in its backtest 2")  # about 270 expected, of which a third were found
+    assert found.endswith("found among inspected units, off by more than chance")
 
 
 def test_a_higher_score_never_has_a_lower_range():

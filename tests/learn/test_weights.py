@@ -65,9 +65,44 @@ def test_units_that_are_too_young_for_a_label_are_none_that_somebody_has_to_stan
     assert inspection_weights(make_history({"inspections": rows}), later, tiny_line).tolist() == [1.0, 1.0]
 
 
+def test_a_unit_stands_for_others_of_its_week_alone():
+    """Week 1: two usual and one drawn; 2: all usual; 3: drawn alone, whose probabilities are all there are."""
+    week = pd.Series([1, 1, 1, 2, 2, 3, 3])
+    chance = pd.Series([None, None, 0.1, None, None, 0.5, 0.25])
+    found = stabilised(chance, week, not_inspected=pd.Series({1: 4, 2: 90, 3: 1}))
+    expected = np.array([1, 1, 1 + 4, 1, 1, 2, 4])  # of the 90 nobody knows anything
+    assert found.tolist() == pytest.approx((expected / expected.mean()).tolist())
+    nobody_left = stabilised(chance, week, not_inspected=pd.Series({2: 90}))
+    expected[2] = 1
+    assert nobody_left.tolist() == pytest.approx((expected / expected.mean()).tolist())
+
+
+@pytest.mark.parametrize("then", ["all", "none", "drawn"])
+def test_old_units_weigh_beside_each_other_as_they_did_before_the_plant_changed_its_ways(make_lake, tiny_line, then):
+    """Four weeks of ten units a day: one usual, one drawn; after them all are usual, or none, or those drawn alone."""
+    start = pd.Timestamp("2026-03-05 12:00", tz="UTC")
+    days = pd.date_range(start, periods=70, freq="D")
+    everyone = pd.DataFrame({"cutoff": days.repeat(10), "unit_id": [f"d{n // 10}-{n % 10}" for n in range(700)]})
+    rows = []
+    for number, (cutoff, unit) in enumerate(everyone.itertuples(index=False)):
+        place, before = number % 10, number < 280
+        drawn = place == 1 and (before or then == "drawn")
+        if drawn or (place == 0 and before) or (then == "all" and not before):
+            at = cutoff + pd.Timedelta("2h")
+            rows += [row(unit, name, 0.1 if drawn else None, at=at) for name in ("leak", "size")]
+    lake = make_lake({"inspections": rows})
+    at_once, later = (uncut_weights(lake.at(start + pd.Timedelta(days=d)), everyone, tiny_line) for d in (33, 90))
+    old = everyone["unit_id"].iloc[:280]
+    inspected = old[old.str[-2:].isin(["-0", "-1"])]
+    ratio = later[inspected] / at_once[inspected]
+    assert ratio.to_numpy() == pytest.approx(ratio.iloc[0])
+    assert later["d0-1"] / later["d0-0"] == pytest.approx(9)  # itself and the eight of its day that nobody inspected
+
+
 @pytest.mark.parametrize("impossible", [0.0, -0.5, 1.5, 50.0])
 def test_what_is_no_probability_is_not_known(impossible):
-    found = stabilised(pd.Series([0.5, 0.5, impossible]), not_inspected=1)
+    week = pd.Series([1, 1, 1])
+    found = stabilised(pd.Series([0.5, 0.5, impossible]), week, not_inspected=pd.Series({1: 1}))
     assert found.tolist() == pytest.approx([1.5 * 3 / 4, 1.5 * 3 / 4, 3 / 4])
 
 
@@ -95,6 +130,10 @@ def test_of_a_selectively_inspected_plant_the_weighted_rate_is_the_true_one(make
     chance = np.where(truth["probability"] > truth["probability"].quantile(0.9), 0.9, 0.15)
     everyone = points(*truth.index)
     held, naive, rates = 0, [], []
+
+    def known(chance):  # all are: nobody asks how many were not inspected
+        return stabilised(pd.Series(chance), pd.Series(1, range(len(chance))), not_inspected=pd.Series(dtype=int))
+
     for seed in range(200):
         selected = np.random.default_rng(seed).random(len(truth)) < chance
         if seed == 0:  # through the whole way once, then its heart alone: it is the same
@@ -106,10 +145,10 @@ def test_of_a_selectively_inspected_plant_the_weighted_rate_is_the_true_one(make
             found = inspection_weights(make_history({"inspections": rows}), everyone, tiny_line)[selected]
             pd.testing.assert_series_equal(
                 found.reset_index(drop=True),
-                stabilised(pd.Series(chance[selected]), not_inspected=0),
+                known(chance[selected]),
                 check_names=False,
             )
-        weight = stabilised(pd.Series(chance[selected]), not_inspected=0)  # all are known: nobody asks how many
+        weight = known(chance[selected])
         rate = weighted_rate(defect[selected].to_numpy(), weight.to_numpy())
         held += rate.low <= true <= rate.high
         rates.append(rate.value)

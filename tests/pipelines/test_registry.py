@@ -207,8 +207,9 @@ def test_how_the_labels_came_about_is_in_the_run(trained, client):
     assert 0 < rate["low"] < rate["value"] < rate["high"] < 0.1
     assert mlflow.artifacts.load_text(f"{uri}/delays.csv").startswith("label,units,median,q99,longest,in_time\ndefect,")
     over_all = mlflow.artifacts.load_text(f"{uri}/over_all_units.csv").splitlines()
-    assert over_all[0] == "block,contestant,metric,value,low,high,reason"
-    assert len(over_all) == 1 + 3 * 4 * 8  # contestants and metrics; nothing could be learnt before the first block
+    assert over_all[0] == "contestant,metric,value,low,high,reason,blocks"
+    assert len(over_all) == 1 + 4 * 8  # contestants and metrics
+    assert {row.rpartition(",")[2] for row in over_all[1:]} == {"3"}  # nothing could be learnt before the first block
 
 
 def test_the_reference_of_the_champion_comes_back_as_its_training_made_it(trained, line, X):

@@ -17,8 +17,10 @@ from qma_predict.learn.block_metrics import METRICS
 from qma_predict.learn.dataset import make_dataset
 from qma_predict.learn.explanations import REST
 from qma_predict.learn.label_quality import label_quality
+from qma_predict.learn.over_all import over_all_units
 from qma_predict.learn.practice import Practice
 from qma_predict.learn.reference import Reference
+from qma_predict.learn.reliability import observed_over_expected_interval
 from qma_predict.learn.reliance import NOTHING, Reliance
 from qma_predict.learn.risk_model import RiskModel
 from qma_predict.learn.shuffled import Shuffled
@@ -177,6 +179,25 @@ def test_calibration_says_that_scores_are_a_ranking_and_counts_defects(plant):
     assert "| boosted_trees | 2 | 1 | 2 | 0.2422 to 7.225 |" in said
     nothing = "not defined: no defect was expected"
     assert f"| prevalence | 2 | 0 | {nothing} | {nothing} |" in said
+
+
+def test_by_weights_counts_stay_counts_and_figures_over_all_units_say_what_they_are_worth(plant):
+    dataset, training = trained(*plant())
+    weight = pd.Series([1.0, 1.0, 1.0, 9.0], index=list("abcd"))
+    training = replace(training, labels=replace(training.labels, weight=weight))
+    found = replace(training.backtest, table=training.backtest.table.assign(train_rate=0.25))
+    training = replace(training, over_all=over_all_units(found, weight))
+    text = card_of(dataset, training)
+    # two defects of weight 1 where 0.25 * 12 were expected; each varies as if it weighed (3 + 81) / 12
+    ends = observed_over_expected_interval([1, 1, 0, 0], [0.25] * 4, sample_weight=weight)
+    low, high = (f"{end:.4g}" for end in ends)
+    said = lines_of(text, "Calibration")
+    assert f"| boosted_trees | 2 | 1 | 0.6667 | {low} to {high} | {2 / 7:.3g} |" in said
+    assert any(row.endswith(", by the weights of the labels, where the contestant takes them:") for row in said)
+    of_all = lines_of(text, "Backtest")
+    few = "not defined: over all units 2 known defects are worth 0.29, fewer than 10"
+    assert any(row.startswith(f"| recall at capacity | {few} | ") for row in of_all)
+    assert any(row.startswith(f"| observed over expected | 0.6667 ({low} to {high}) (1 of 2) | ") for row in of_all)
 
 
 def test_texts_of_the_plant_do_nothing_in_the_card(plant):

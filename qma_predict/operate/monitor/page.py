@@ -14,7 +14,7 @@ from qma_predict.learn.rates import percent
 from qma_predict.operate.monitor.drift import SMALLEST
 from qma_predict.operate.monitor.envelope import MANY
 from qma_predict.operate.monitor.monitoring import NIGHTS, Monitoring
-from qma_predict.operate.monitor.rates import PERSISTENT
+from qma_predict.operate.monitor.rates import PERSISTENT, count_unequally, rate_of
 from qma_predict.publish.pages import pictures
 from qma_predict.publish.pages.facts import kept_words
 from qma_predict.publish.pages.templates import template
@@ -113,13 +113,16 @@ def _rate(m: Monitoring) -> str:
     if judged.empty:
         return "No day of production has matured labels yet."
     units, defects = int(judged["units"].sum()), int(judged["defects"].sum())
+    unequal = count_unequally(judged)
     told = (
         f"{counted(defects, 'defect')} in {units:,} inspected units of the last {counted(len(judged), 'judged day')} "
-        f"of production, up to {day_words(judged['day'].iloc[-1].date())}: {percent(defects / units)}"
+        f"of production, up to {day_words(judged['day'].iloc[-1].date())}: {percent(rate_of(judged))}"
+        f"{' of all units' if unequal else ''}"
     )
     centre = judged["centre"].iloc[-1]
     if pd.isna(centre):
-        return f"{told}. The days before are too few, or have too few defects, for control limits."
+        lack = "their defects are worth too few among all units" if unequal else "have too few defects"
+        return f"{told}. The days before are too few, or {lack}, for control limits."
     signals = int(judged["signal"].sum())
     return (
         f"{told}, {percent(centre)} before. {counted(signals, 'day')} beyond the limits; the average is "
@@ -168,9 +171,12 @@ def _pair(found: float, expected: float) -> str:
 def _level(m: Monitoring) -> str:
     if not m.level.expected:
         return "No outcome of a scored unit is known yet."
+    said = ", which chance alone can do"
+    if m.level.low > 1 or m.level.high < 1:
+        said = f": {'more' if m.level.low > 1 else 'fewer'}, though not beyond three standard deviations"
     return m.level.notice or (
-        f"Over all these weeks {m.level.observed:.0f} defects where {m.level.expected:.1f} were expected, which "
-        f"chance alone can do (95 % interval of the ratio {m.level.low:.2f} to {m.level.high:.2f})."
+        f"Over all these weeks {m.level.observed:.0f} defects where {m.level.expected:.1f} were expected{said} "
+        f"(95 % interval of the ratio {m.level.low:.2f} to {m.level.high:.2f})."
     )
 
 

@@ -15,6 +15,7 @@ from qma_predict.data.lake import History
 from qma_predict.learn import at_capacity, metrics
 from qma_predict.learn.base_rate import BaseRateShift, base_rate_shift
 from qma_predict.learn.labels import labels
+from qma_predict.learn.over_all import why_too_few
 from qma_predict.learn.reliability import observed_over_expected_interval
 from qma_predict.learn.weights import inspection_weights
 from qma_predict.line import Line
@@ -98,9 +99,10 @@ def realised(rows: pd.DataFrame, *, capacity: int) -> pd.DataFrame:
     -------
     DataFrame, a row a week with a known outcome, the oldest first
         ``week`` (its Monday), ``nights``, ``units``, ``known``, ``defects``; ``expected``, defects that the scores of
-        the known units expected; ``ratio`` of defects to it, with its 95 % interval ``low`` to ``high``; ``precision``
-        and ``recall`` at capacity and ``average_precision``, each with what the scores expected. Expectations are
-        missing where a score was a ranking.
+        the known units expected; ``ratio`` of defects to it by weight, with its 95 % interval ``low`` to ``high``;
+        ``precision`` and ``recall`` at capacity and ``average_precision``, each with what the scores expected.
+        Expectations are missing where a score was a ranking, and ``recall`` and ``average_precision`` where a week's
+        labels are too few for figures over all units (`over_all.why_too_few`).
     """
     monday = pd.Series([night - timedelta(days=night.weekday()) for night in rows["night"]], index=rows.index)
     found = [_week(week, of, capacity) for week, of in rows.groupby(monday, sort=True) if of["outcome"].notna().any()]
@@ -111,6 +113,7 @@ def _week(week: date, rows: pd.DataFrame, capacity: int) -> dict[str, Any]:
     y, score, weight = (rows[name].to_numpy(float) for name in ("outcome", "score", "weight"))
     lists = {"capacity": capacity, "nights": rows["night"], "sample_weight": weight}
     known = ~np.isnan(y)
+    enough = not why_too_few(y, weight)
     told = {
         "week": week,
         "nights": rows["night"].nunique(),
@@ -118,8 +121,8 @@ def _week(week: date, rows: pd.DataFrame, capacity: int) -> dict[str, Any]:
         "known": int(known.sum()),
         "defects": int(np.nansum(y)),
         "precision": at_capacity.precision_at_capacity(y, score, **lists),
-        "recall": at_capacity.recall_at_capacity(y, score, **lists),
-        "average_precision": metrics.average_precision(y, score, sample_weight=weight),
+        "recall": at_capacity.recall_at_capacity(y, score, **lists) if enough else np.nan,
+        "average_precision": metrics.average_precision(y, score, sample_weight=weight) if enough else np.nan,
     }
     if rows["probability"].isna().any():
         return told

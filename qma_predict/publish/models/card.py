@@ -13,12 +13,14 @@ import pandas as pd
 
 from qma_predict.learn import kept_apart, looks
 from qma_predict.learn.backtest import summarise
+from qma_predict.learn.base_rate import defects_worth
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.labels import STATES
+from qma_predict.learn.metrics import observed_over_expected
 from qma_predict.learn.reliability import observed_over_expected_interval
 from qma_predict.learn.reliance import NOTHING, Reliance
 from qma_predict.learn.training import Training
-from qma_predict.learn.trust import FACTOR
+from qma_predict.learn.trust import FACTOR, with_outcome
 from qma_predict.publish.models.card_features import features, features_file
 from qma_predict.publish.models.card_limits import failure_modes, limits, reproduction, versions
 from qma_predict.publish.models.card_reliance import relied_on
@@ -197,13 +199,13 @@ def _backtest(dataset: Dataset, training: Training, looked: Sequence[int]) -> st
         "\n".join(f"* {escaped(sentence)}" for sentence in sentences),
         spans,
         "Mean over the blocks in which it is defined, among inspected candidates (number of blocks, where not all):",
-        _means(found.table, len(blocks)),
+        _figures(_means(found.table), len(blocks)),
         _undefined(found.table),
     ]
     if training.over_all is not None:
         parts += [
-            "The same over all units, by their probability of inspection:",
-            _means(training.over_all, len(blocks)),
+            "The same over all units, by their probability of inspection, all blocks together:",
+            _figures(training.over_all, len(blocks)),
         ]
     return "\n\n".join(part for part in parts if part)
 
@@ -215,21 +217,30 @@ def _undefined(values: pd.DataFrame) -> str:
     return "\n".join(told[:LONGEST]) + more(len(told) - LONGEST, " are in `backtest.csv` of the MLflow run")
 
 
-def _means(values: pd.DataFrame, blocks: int) -> str:
+def _means(values: pd.DataFrame) -> pd.DataFrame:
+    """Means over blocks, with the last reason where there is one, and no interval."""
+    reasons = values.groupby(["contestant", "metric"])["reason"].last()
+    means = summarise(values).rename(columns={"mean": "value"}).assign(low=math.nan, high=math.nan)
+    return means.join(reasons, on=["contestant", "metric"])
+
+
+def _figures(told: pd.DataFrame, blocks: int) -> str:
     """A row a metric, a column a contestant."""
-    means = summarise(values).set_index(["metric", "contestant"])
-    reasons = values.groupby(["metric", "contestant"])["reason"].last() if "reason" in values else {}
+    cells = told.set_index(["metric", "contestant"])
 
     def cell(metric: str, contestant: str) -> str:
-        of = metric, contestant
-        row, reason = means.loc[of], reasons.get(of)
-        some = f" ({row['blocks']:.0f} of {blocks})" if 0 < row["blocks"] < blocks else ""
-        return _number(row["mean"], "in no block" if pd.isna(reason) else str(reason)) + some
+        row = cells.loc[(metric, contestant)]
+        reason = "in no block" if pd.isna(row["reason"]) else str(row["reason"])
+        if math.isnan(row["value"]):
+            return _number(row["value"], reason)
+        some = f" ({row['blocks']:.0f} of {blocks})" if row["blocks"] < blocks else ""
+        between = "" if math.isnan(row["low"]) else f" ({row['low']:.4g} to {row['high']:.4g})"
+        return _number(row["value"], reason) + between + some
 
-    names = list(values["contestant"].unique())
+    names = list(told["contestant"].unique())
     rows = [
         [metric.replace("_", " ") + _UNITS_OF_METRICS.get(metric, ""), *(cell(metric, name) for name in names)]
-        for metric in values["metric"].unique()
+        for metric in told["metric"].unique()
     ]
     return table(["metric", *map(escaped, names)], rows)
 
@@ -243,7 +254,13 @@ def _calibration(training: Training) -> str:
         meaning = f"**Scores are a ranking, not probabilities**: {escaped(because)}."
     rows = [_promised(training, name) for name in training.models]
     head = ["contestant", "observed defects", "expected", "observed over expected", "interval"]
-    by = "" if training.labels.weight is None else ", by the weights of the labels where the contestant takes them"
+    by = ""
+    if training.labels.weight is not None:
+        head.append("defects are worth")
+        by = (
+            ", counted among inspected units; the ratio, its interval, and how many of equal weight the defects are "
+            "worth there are over all units, by the weights of the labels, where the contestant takes them"
+        )
     notice = training.models[training.winner].notice
     parts = [meaning, *([f"**{escaped(notice)}**"] if notice else []), f"Over all blocks{by}:", table(head, rows)]
     ranges = training.ranges
@@ -257,17 +274,16 @@ def _calibration(training: Training) -> str:
 
 
 def _promised(training: Training, name: str) -> list[str]:
-    rows = training.backtest.predictions
-    rows = rows[(rows["contestant"] == name) & rows["outcome"].notna()]
-    weight = training.weight_of(name)
-    each = 1.0 if weight is None else weight.reindex(rows["unit_id"]).fillna(1.0).to_numpy()
-    rows = rows.astype({"outcome": float, "score": float}).assign(weight=each)
-    observed, expected = float(rows["weight"] @ rows["outcome"]), float(rows["weight"] @ rows["score"])
-    if not expected > 0:
-        return [escaped(name), f"{observed:.6g}", f"{expected:.6g}", *["not defined: no defect was expected"] * 2]
-    low, high = observed_over_expected_interval(rows["outcome"], rows["score"], sample_weight=rows["weight"])
-    counts = [f"{observed:.6g}", f"{expected:.6g}"]
-    return [escaped(name), *counts, f"{observed / expected:.4g}", f"{low:.4g} to {high:.4g}"]
+    rows = with_outcome(training.backtest, name, training.weight_of(name))
+    y, score, w = (rows[column].to_numpy(dtype=float) for column in ("outcome", "score", "weight"))
+    weighted = training.labels.weight is not None
+    worth = [f"{defects_worth(score, y, w):.3g}"] if weighted else []
+    told = [escaped(name), f"{y.sum():.6g}", f"{score.sum():.6g}"]
+    if not score.sum() > 0:
+        return [*told, *["not defined: no defect was expected"] * 2, *worth]
+    low, high = observed_over_expected_interval(y, score, sample_weight=w)
+    ratio = observed_over_expected(y, score, sample_weight=w)
+    return [*told, f"{ratio:.4g}", f"{low:.4g} to {high:.4g}", *worth]
 
 
 def duration(span: timedelta) -> str:

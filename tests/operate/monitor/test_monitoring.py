@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 
@@ -14,6 +15,7 @@ from small_plants import AS_OF, DAY, model, plant, publish, reference
 
 from qma_predict.operate.monitor import Monitoring, metrics, monitor, render
 from qma_predict.operate.monitor.alarms import MOST, alarms
+from qma_predict.operate.monitor.realised import level
 
 EVIL = '<img src=x onerror="alert(1)">'
 
@@ -123,6 +125,36 @@ def test_text_of_the_plant_is_escaped(look):
     assert html.count("&lt;img src=x") >= 4  # the alarm, the silent sensor, a refused row, a problem
     assert "Alarms: 3" in html
     assert "Silent for 24 hours, though others reported: oven.&lt;img" in html
+
+
+@pytest.mark.parametrize(
+    ("defects", "said"),
+    [
+        (42, "42 defects where 42.0 were expected, which chance alone can do"),
+        (60, "60 defects where 42.0 were expected: more, though not beyond three standard deviations"),
+        (26, "26 defects where 42.0 were expected: fewer, though not beyond three standard deviations"),
+        (80, "The defect rate has moved: 80 defects where 42.0 were expected"),
+    ],
+)
+def test_chance_alone_is_said_only_of_what_the_interval_allows(look, defects, said):
+    outcome = np.repeat([1.0, 0.0], [defects, 840 - defects])
+    rows = pd.DataFrame({"probability": 0.05, "outcome": outcome, "weight": 1.0})
+    shift = level(rows)
+    assert (shift.low <= 1 <= shift.high) == ("chance" in said)
+    assert said in render(replace(look(quiet), level=shift))
+
+
+def test_a_rate_over_all_units_is_said_to_be_one(look):
+    seen = look(quiet)
+    judged = seen.rates[~seen.rates["baseline"].astype(bool)]
+    units, defects = int(judged["units"].sum()), int(judged["defects"].sum())
+    plain = f"{defects} defects in {units} inspected units of the last {len(judged)} judged days of production, up to "
+    assert re.search(rf"{plain}[\w ]+: {100 * defects / units:.1f} %(\.|, [\d.]+ % before\.) ", render(seen))
+    weighed = seen.rates.assign(rate=0.031, worth=2.5, centre=np.nan)
+    assert re.search(
+        rf"{plain}[\w ]+: 3.1 % of all units. The days before are too few, or their defects are worth too few",
+        render(replace(seen, rates=weighed)),
+    )
 
 
 def test_a_plant_of_which_nothing_is_known_yet(make_history, tiny_line, tmp_path):

@@ -54,11 +54,27 @@ def test_a_ranking_expects_nothing():
 
 
 def test_units_stand_for_as_many_as_they_weigh():
-    # the listed defect was checked for certain; each of the others stands for ten
-    told = realised(rows([1, 0, 1], [0.9, 0.2, 0.1], weight=[1, 10, 10]), capacity=1).iloc[0]
+    # fourteen times the listed defect was checked for certain; each of the others stands for ten
+    nights = [MONDAY + timedelta(days=n % 7) for n in range(14) for _ in range(3)]
+    of = rows([1, 0, 1] * 14, [0.9, 0.2, 0.1] * 14, weight=[1, 10, 10] * 14, night=nights)
+    told = realised(of, capacity=2).iloc[0]
     assert told["recall"] == pytest.approx(1 / 11)
     assert told["expected_recall"] == pytest.approx(0.9 / (0.9 + 2 + 1))
     assert told["ratio"] == pytest.approx(11 / 3.9)
+
+
+def test_a_week_whose_labels_are_worth_little_tells_no_recall_and_an_interval_that_knows_it():
+    """Twelve weeks of true scores; two audits a night stand for 140 units each, and mostly none of them is defect."""
+    rng = np.random.default_rng(0)
+    nights = [MONDAY + timedelta(days=n) for n in range(84) for _ in range(22)]
+    score = np.concatenate([[*rng.beta(2, 23, size=20), *rng.beta(1, 80, size=2)] for _ in range(84)])
+    of = rows(rng.random(84 * 22) < score, score, weight=([1] * 20 + [140] * 2) * 84, night=nights)
+    told = realised(of, capacity=20)
+    assert len(told) == 12
+    assert told[["recall", "average_precision"]].isna().all(axis=None)
+    assert told[["precision", "expected_recall", "expected_average_precision"]].notna().all(axis=None)
+    beyond = (told["low"] > 1) | (told["high"] < 1)
+    assert beyond.sum() <= 3  # nominal 0.6 of 12 at most, of which chance makes 3 once in 50
 
 
 def test_the_expectation_holds_when_scores_are_right_and_inputs_shift():
