@@ -136,7 +136,8 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
         """
         given = self._take(X, y, groups, sample_weight)
         frame, labels, weight = given.frame, given.labels, given.weight
-        origins, sixths = (later_blocks(labels, given.groups, parts) for parts in (12, 6))
+        origins = later_blocks(labels, given.groups)
+        sixths = later_blocks(labels, given.groups, parts=6)
         jobs = [*origins, (np.arange(len(labels)), np.arange(0))]
         prepare = clone(self.prepare) if self.prepare is not None else PlantColumns()
         self.ignored_ = passing_texts(frame, sixths) if "ignore" in prepare.get_params() else []

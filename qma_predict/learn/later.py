@@ -17,8 +17,8 @@ _RECURRING = 0.5
 def later_blocks(labels: np.ndarray, groups: object = None, parts: int = 12) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return (rows to learn from, rows of the block) of the later blocks that calibrate, oldest first.
 
-    They are small. The models that score it shall know nearly as much as the one in use, which is
-    fitted on all rows: what this one learns of a burst by its causes would else be taken for a base rate that moved.
+    They are small, so that the models that score them know nearly as much as the one in use, which is fitted on all
+    rows: what this one learns of a burst by its causes would else be taken for a base rate that moved.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def later_blocks(labels: np.ndarray, groups: object = None, parts: int = 12) -> 
     Returns
     -------
     list of (numpy.ndarray of int, numpy.ndarray of int)
-        None where the rows before a block do not hold five of each class.
+        Empty where the rows before the newest block do not hold five of each class.
 
     Examples
     --------

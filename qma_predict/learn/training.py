@@ -27,7 +27,7 @@ from qma_predict.learn.shuffled import Shuffled, shuffled_split
 from qma_predict.learn.splits import RollingOriginSplit
 from qma_predict.learn.trust import NO_RANGES, RiskRanges, ranking_because, risk_ranges
 from qma_predict.learn.verdict import Verdict, differences, verdict
-from qma_predict.learn.weights import fit_weighted, uncut_weights
+from qma_predict.learn.weights import fit_weighted
 from qma_predict.line import Line
 
 log = logging.getLogger(__name__)
@@ -168,8 +168,7 @@ def train(dataset: Dataset) -> Training:
     }
     winner = recipe if judged.better else judged.baseline or BASELINES[0]
     compared = differences(found, recipe)
-    uncut = None if quality.weight is None else uncut_weights(dataset.history, dataset.points.reset_index(), line)
-    over_all = None if uncut is None else over_all_units(found, uncut)
+    over_all = None if quality.uncut is None else over_all_units(found, quality.uncut)
     return Training(found, judged, models, winner, leaks, compared, practice, shuffled, quality, over_all)
 
 

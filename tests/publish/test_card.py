@@ -184,7 +184,7 @@ def test_calibration_says_that_scores_are_a_ranking_and_counts_defects(plant):
 def test_by_weights_counts_stay_counts_and_figures_over_all_units_say_what_they_are_worth(plant):
     dataset, training = trained(*plant())
     weight = pd.Series([1.0, 1.0, 1.0, 9.0], index=list("abcd"))
-    training = replace(training, labels=replace(training.labels, weight=weight))
+    training = replace(training, labels=replace(training.labels, uncut=weight))
     found = replace(training.backtest, table=training.backtest.table.assign(train_rate=0.25))
     training = replace(training, over_all=over_all_units(found, weight))
     text = card_of(dataset, training)
@@ -336,7 +336,7 @@ def test_weights_are_those_that_the_winner_takes(wide):
     for name in ("boosted_trees", "spc_rule"):
         dataset, training = wide(name)
         weight = pd.Series(2.0, dataset.X.index)
-        told[name] = card_of(dataset, replace(training, labels=replace(training.labels, weight=weight)))
+        told[name] = card_of(dataset, replace(training, labels=replace(training.labels, uncut=weight)))
     assert "| weights | by the recorded probability of inspection |" in told["boosted_trees"]
     assert "Labels were weighted by their recorded probability of inspection." in told["boosted_trees"]
     assert "| weights | all alike: spc_rule takes none |" in told["spc_rule"]
