@@ -21,6 +21,7 @@ MAX_INDICATORS = 40
 """A text of more categories becomes a rate."""
 
 _FOLDS = 5
+_IQR_OF_NORMAL = 1.349
 
 
 class PlantColumns(TransformerMixin, BaseEstimator):
@@ -193,36 +194,63 @@ class PlantColumns(TransformerMixin, BaseEstimator):
 
 
 class FilledAndScaled(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Gaps filled with the column's median, and columns in standard deviations, for classifiers that need it.
+    """Gaps filled with the column's median, tails tamed, and columns in standard deviations, for classifiers in need.
 
-    A column that was all missing is 0. The outliers that were learnt from stay what they are, since they may be the
-    defects; later values beyond the least and the largest of those are taken for these. Nothing was learnt of what lies
-    beyond, and a set point that moves by a hundred standard deviations of its noise would else outweigh all that was.
+    A value's distance from the median is told in robust standard deviations (the interquartile range by 1.349; the
+    standard deviation where that range is 0). Beyond `usual` it grows ever less, ``d -> usual * (2 - usual / d)``, up
+    to twice as much: a larger value stays a larger one, since it may be the defect, but a tail, or a code such as
+    65535 where nothing was measured, does not leave all other values side by side. Later values beyond the least and
+    the largest of those that were learnt from are taken for these. Nothing was learnt of what lies beyond. A column
+    that was all missing is 0.
+
+    Parameters
+    ----------
+    usual : float, default 10.0
+        Distance from which on a value is in the tail [robust standard deviations].
 
     Attributes
     ----------
-    median_, mean_, scale_, least_, largest_ : numpy.ndarray, shape (n_columns,)
+    median_, spread_, least_, largest_ : numpy.ndarray, shape (n_columns,)
+        Of the values as they are.
+    mean_, scale_ : numpy.ndarray, shape (n_columns,)
+        Of the distances, filled and tamed.
+
+    References
+    ----------
+    Huber, P. (1981). Robust Statistics: influence that is bounded; here in the columns.
 
     Examples
     --------
     >>> FilledAndScaled().fit_transform(np.array([[1.0], [3.0], [np.nan], [2.0]])).round(2).T.tolist()
     [[-1.41, 1.41, 0.0, 0.0]]
+    >>> FilledAndScaled().fit_transform(np.array([[1.0], [2.0], [3.0], [4.0], [65535.0]])).round(2).T.tolist()
+    [[-0.62, -0.54, -0.46, -0.37, 1.99]]
     """
 
+    def __init__(self, usual: float = 10.0) -> None:
+        self.usual = usual
+
     def fit(self, X: np.ndarray, y: object = None) -> "FilledAndScaled":
-        """Take median, mean, standard deviation and range of the known values, a column at a time."""
+        """Take median, spread and range of the known values, and how their distances vary, a column at a time."""
         X = check_array(X, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan")
-        statistics = [_statistics(X[:, place]) for place in range(X.shape[1])]
-        self.median_, self.mean_, self.scale_, self.least_, self.largest_ = np.array(statistics).T
+        statistics = [_statistics(X[:, place], self.usual) for place in range(X.shape[1])]
+        columns = np.array(statistics).T
+        self.median_, self.spread_, self.least_, self.largest_, self.mean_, self.scale_ = columns
         self.n_features_in_ = X.shape[1]
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
-        """Return the values filled and scaled, shape (n_rows, n_columns), float64."""
+        """Return the values filled, tamed and scaled, shape (n_rows, n_columns), float64."""
         check_is_fitted(self)
         X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
-        known = np.clip(np.where(np.isnan(X), self.median_, X), self.least_, self.largest_)
-        return (known - self.mean_) / self.scale_
+        values = np.where(np.isnan(X), self.median_, X)
+        np.clip(values, self.least_, self.largest_, out=values)
+        values -= self.median_
+        values /= self.spread_
+        _tame(values, self.usual)
+        values -= self.mean_
+        values /= self.scale_
+        return values
 
 
 def stratified_folds(labels: np.ndarray, random_state: int) -> np.ndarray:
@@ -244,12 +272,20 @@ def _weights(sample_weight: object, y: object) -> np.ndarray:
     return np.asarray(sample_weight, dtype=float)
 
 
-def _statistics(values: np.ndarray) -> tuple[float, float, float, float, float]:
+def _statistics(values: np.ndarray, usual: float) -> tuple[float, ...]:
     known = values[~np.isnan(values)].astype(float)
     if not len(known):
-        return 0.0, 0.0, 1.0, 0.0, 0.0
-    median = float(np.median(known))
-    missing = len(values) - len(known)
-    mean = (known.sum() + missing * median) / len(values)
-    variance = (((known - mean) ** 2).sum() + missing * (median - mean) ** 2) / len(values)
-    return median, float(mean), float(np.sqrt(variance)) or 1.0, float(known.min()), float(known.max())
+        return 0.0, 1.0, 0.0, 0.0, 0.0, 1.0
+    low, median, high = np.quantile(known, [0.25, 0.5, 0.75])
+    spread = float(high - low) / _IQR_OF_NORMAL or float(known.std()) or 1.0
+    distances = np.zeros(len(values))  # a gap has none
+    distances[: len(known)] = (known - median) / spread
+    _tame(distances, usual)
+    mean, scale = float(distances.mean()), float(distances.std()) or 1.0
+    return float(median), spread, float(known.min()), float(known.max()), mean, scale
+
+
+def _tame(distances: np.ndarray, usual: float) -> None:
+    """Let distances grow ever less beyond the usual, each by itself: a row's do not depend on the others."""
+    far = np.abs(distances) > usual
+    distances[far] = np.copysign(usual * (2.0 - usual / np.abs(distances[far])), distances[far])

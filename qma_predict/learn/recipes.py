@@ -43,8 +43,8 @@ def make_recipe(name: str = "default", *, random_state: int = 0, **parameters: P
         Trees split at random (extremely randomised), a third of the columns at a time but five at least, so that the
         few that tell something are found among many that do not: hard to lead astray by noise or few rows.
     ``logistic``
-        Logistic regression, with an L2 penalty that is chosen in time order: few defects, wide tables, effects
-        that add up.
+        Logistic regression, with an L2 penalty and a form that are chosen in time order: few defects, wide tables,
+        effects that add up, of how large a number is or of how far off it is to either side.
     an import path, such as ``sklearn.ensemble.RandomForestClassifier``
         Any classifier that can be made without arguments, or a function that returns one. What a bare one gets has
         gaps filled and columns scaled; a pipeline prepares its rows itself. Both are calibrated. They are given an
@@ -191,4 +191,5 @@ def _sampled_trees(random_state: int) -> BaseEstimator:
 
 
 def _logistic() -> BaseEstimator:
-    return Pipeline([("scale", FilledAndScaled()), ("classify", RidgeInTime())])
+    # what is far out pulls a line more than it does a split
+    return Pipeline([("scale", FilledAndScaled(usual=5.0)), ("classify", RidgeInTime())])

@@ -163,12 +163,28 @@ def test_an_array_has_its_positions_as_names():
     assert as_frame(np.zeros((2, 3))).columns.tolist() == [0, 1, 2]
 
 
-def test_filling_and_scaling_keep_how_far_an_outlier_is():
-    values = np.array([[0.0], [2.0]] * 500 + [[1e6], [np.nan]])
-    out = FilledAndScaled().fit_transform(values)
+def test_filling_and_scaling_keep_the_order_of_outliers_and_the_differences_of_all_others():
+    normal = np.random.default_rng(0).normal(50.0, 2.0, 2000)
+    values = np.concatenate([normal, [65535.0, 1e9, np.nan, -40.0, -900.0]])[:, None]
+    out = FilledAndScaled().fit_transform(values)[:, 0]
     assert out.mean() == pytest.approx(0.0, abs=1e-9)
-    assert out.std() == pytest.approx(1.0)
-    assert out[1000, 0] > 31  # one among a thousand: sqrt(1001) deviations at most
+    assert out.std() == pytest.approx(1.0, abs=1e-4)
+    assert out[2004] < out[2003] < out[:2000].min() < out[2002] < out[:2000].max() < out[2000] < out[2001]
+    assert np.corrcoef(out[:2000], normal)[0, 1] == pytest.approx(1.0)
+    assert out[:2000].std() > 0.7  # by standard deviations 1e-7
+    assert FilledAndScaled(usual=5.0).fit_transform(values)[:2000].std() > 0.9
+
+
+def test_rare_codes_leave_a_logistic_regression_what_it_knew():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(6000, 8))).add_prefix("press.t")
+    y = (rng.random(6000) < 1 / (1 + np.exp(4 - X @ np.linspace(0.2, 0.9, 8)))).astype(int)
+    coded = X.mask(rng.random(X.shape) < 0.002, 65535.0)
+    losses = [
+        log_loss(y[4000:], make_recipe("logistic").fit(table[:4000], y[:4000]).predict_proba(table[4000:]))
+        for table in (X, coded)
+    ]
+    assert losses[1] < losses[0] + 0.02  # with standard deviations alone it was 0.044
 
 
 def test_a_column_without_values_is_zero():
