@@ -11,6 +11,17 @@ ROOT = Path(__file__).parent.parent
 JOURNEY = ("errors", "line", "home", "data", "features", "learn", "publish", "review", "operate")
 """Each may import only from itself and from those before it."""
 
+LEARNING = ("mlflow", "prefect", "sklearn", "skops", "lightgbm", "optuna", "matplotlib")
+"""What takes seconds to import, and who only looks at what is kept does without."""
+
+COMPUTING = ("scipy.optimize", "scipy.signal", "scipy.stats")
+
+LONG = {
+    *("demo", "simulate", "ingest", "train", "search", "nightly", "backfill", "replay", "serve", "monitor"),
+    *("approve", "rollback", "audit_plan"),
+}
+"""Functions of the commands that may import these: they run a flow, write to MLflow, or compute."""
+
 
 def imports(file: Path) -> Iterator[str]:
     """Full names of the modules that a file imports, anywhere in it."""
@@ -41,6 +52,19 @@ def files_that_import(root: Path, package: str) -> set[str]:
     files = [*(root / "qma_predict").rglob("*.py"), *(root / "pipelines").rglob("*.py")]
     return {
         str(file.relative_to(root)) for file in files if any(name.split(".")[0] == package for name in imports(file))
+    }
+
+
+def imports_of_commands(root: Path) -> dict[str, list[str]]:
+    """What each command of `qma` imports when it is called, as statements, by the name of its function."""
+    modules = [ast.parse(file.read_text()) for file in sorted((root / "pipelines" / "cli").glob("*.py"))]
+    functions = [node for module in modules for node in module.body if isinstance(node, ast.FunctionDef)]
+    return {
+        function.name: [
+            ast.unparse(node) for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+        for function in functions
+        if any(".command(" in ast.unparse(decorator) for decorator in function.decorator_list)
     }
 
 
@@ -106,6 +130,16 @@ def test_the_command_line_answers_without_the_heavy_libraries(tmp_path):
     script = "import sys, pipelines.cli; print({'pandas', 'mlflow', 'prefect', 'ibis'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_commands_that_only_look_do_without_the_learning_stack(tmp_path):
+    commands = imports_of_commands(ROOT)
+    assert commands.keys() >= LONG
+    imported = [statement for name, statements in commands.items() if name not in LONG for statement in statements]
+    missing = f"import sys; sys.modules.update(dict.fromkeys({LEARNING + COMPUTING!r}))"  # their import fails
+    script = "\n".join([missing, "import pipelines.cli", *imported])
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_lock_has_hashes_and_names_no_index():

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import expit, logit, xlogy
 
 NEXT_TO_NONE = 0.5
@@ -94,6 +93,8 @@ def base_rate_shift(
     >>> shift.notice
     'The defect rate has moved: 60 defects where 20.0 were expected, 2.95 times as many (95 % interval 2.29 to 3.80).'
     """
+    from scipy.optimize import brentq  # takes a moment
+
     z = log_odds(probability)
     labels, weight = np.asarray(y, dtype=float), weights_of(sample_weight, len(z))
     if z.shape != labels.shape:

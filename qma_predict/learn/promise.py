@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import fftconvolve
 from scipy.special import expit, logit
 
 
@@ -201,6 +200,8 @@ def poisson_binomial(probabilities: np.ndarray) -> np.ndarray:
 def _multiplied(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     length = one.shape[-1]
     if length > 64:  # the transform is faster only for long ones, and loses digits in the tails
+        from scipy.signal import fftconvolve  # half a second to import
+
         return fftconvolve(one, other, axes=-1)
     product = np.zeros((*one.shape[:-1], 2 * length - 1))
     for at in range(length):

@@ -4,16 +4,16 @@ Both come from a backtest: from scores of units that were unknown when the model
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit
-from scipy.stats import beta
 
-from qma_predict.learn.backtest import Backtest
 from qma_predict.learn.base_rate import defects_worth, log_odds, moved_by
-from qma_predict.learn.metrics import observed_over_expected
-from qma_predict.learn.reliability import observed_over_expected_interval
+
+if TYPE_CHECKING:
+    from qma_predict.learn.backtest import Backtest
 
 MIN_DEFECTS = 20
 """With fewer known defects in all blocks, observed over expected is known to a factor of 2.5 at best."""
@@ -25,7 +25,7 @@ _EACH = 10
 _MOST_BINS = 20
 
 
-def ranking_because(result: Backtest, contestant: str, weight: pd.Series | None = None) -> str:
+def ranking_because(result: "Backtest", contestant: str, weight: pd.Series | None = None) -> str:
     """Say why a contestant's scores are a ranking and not probabilities; empty if they may be read as such.
 
     They are a ranking if its blocks together hold fewer than `MIN_DEFECTS` known defects, or if the 95 % interval
@@ -45,6 +45,9 @@ def ranking_because(result: Backtest, contestant: str, weight: pd.Series | None 
     -------
     str
     """
+    from qma_predict.learn.metrics import observed_over_expected
+    from qma_predict.learn.reliability import observed_over_expected_interval
+
     rows = with_outcome(result, contestant, weight)
     defects = int(rows["outcome"].sum())
     if defects < MIN_DEFECTS:
@@ -136,7 +139,7 @@ class RiskRanges:
 NO_RANGES = RiskRanges()
 
 
-def risk_ranges(result: Backtest, contestant: str, weight: pd.Series | None = None) -> RiskRanges:
+def risk_ranges(result: "Backtest", contestant: str, weight: pd.Series | None = None) -> RiskRanges:
     """Return what became of past units with about the same score, by score.
 
     The units of all blocks with a known outcome are put into bins by score that hold about equally many expected
@@ -195,6 +198,8 @@ def jeffreys_interval(hits: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray,
     >>> low.round(3), high.round(3)
     (array([0.   , 0.224]), array([0.217, 0.776]))
     """
+    from scipy.stats import beta  # half a second to import
+
     low = np.where(hits > 0, beta.ppf(0.025, hits + 0.5, trials - hits + 0.5), 0.0)
     high = np.where(hits < trials, beta.ppf(0.975, hits + 0.5, trials - hits + 0.5), 1.0)
     return low, high
@@ -224,7 +229,7 @@ def equal_promises(score: np.ndarray, *, each: float, most: int) -> np.ndarray:
     return np.searchsorted(np.unique(ordered[ends]), score)
 
 
-def with_outcome(result: Backtest, contestant: str, weight: pd.Series | None) -> pd.DataFrame:
+def with_outcome(result: "Backtest", contestant: str, weight: pd.Series | None) -> pd.DataFrame:
     """Rows of a contestant's predictions whose outcome is known, with their ``weight``, 1 each by default."""
     rows = result.predictions
     rows = rows[(rows["contestant"] == contestant) & rows["outcome"].notna()]

@@ -228,7 +228,7 @@ def test_a_recipe_that_cannot_be_fitted_on_a_few_units_is_told_and_left_to_the_b
 
 
 def test_of_our_own_recipes_and_without_defects_nothing_is_fitted(dataset, monkeypatch):
-    monkeypatch.setattr(trusted, "RiskModel", None)
+    monkeypatch.setattr(RiskModel, "of", None)
     trusted.check_recipe(dataset("default"))
     found = dataset("own_module.stranger")
     trusted.check_recipe(replace(found, y=found.y * 0.0))

@@ -21,6 +21,7 @@ from qma_predict.learn.reliability import observed_over_expected_interval
 from qma_predict.learn.reliance import NOTHING, Reliance
 from qma_predict.learn.training import Training
 from qma_predict.learn.trust import FACTOR, with_outcome
+from qma_predict.learn.weights import LARGEST
 from qma_predict.publish.models.card_features import features, features_file
 from qma_predict.publish.models.card_limits import failure_modes, limits, reproduction, versions
 from qma_predict.publish.models.card_reliance import relied_on
@@ -88,6 +89,8 @@ def _model(dataset: Dataset, training: Training, model: Model) -> str:
     line, winner = dataset.line, training.winner
     is_recipe = winner == line.learning.recipe
     kind = "recipe" if is_recipe else "simple rule of the ladder: no recipe was shown to be better"
+    if not is_recipe and training.verdict.better:
+        kind = "simple rule of the ladder: a refresh of the model in use, though the recipe was shown to be better"
     parameters = ", ".join(f"{name} = {value!r}" for name, value in sorted(line.learning.parameters.items()))
     leaving = f" or have reached {', '.join(line.candidates.leave_at)}" if line.candidates.leave_at else ""
     return _facts(
@@ -98,7 +101,9 @@ def _model(dataset: Dataset, training: Training, model: Model) -> str:
             "model": f"{winner} ({kind})",
             "parameters": (parameters or "the recipe's own") if is_recipe else "none",
             "seed": line.learning.seed,
-            "answers": "how likely a unit is to be recorded as defect if it is inspected",
+            "answers": "which of two units is likelier to be recorded as defect if inspected, and not how likely"
+            if training.ranking
+            else "how likely a unit is to be recorded as defect if it is inspected",
             "when": f"{duration(line.prediction.grace)} after the end of the unit's stay at {line.prediction.after}",
             "use": f"a list of the {line.list.capacity} riskiest candidates a night, "
             f"as of {line.list.as_of:%H:%M} {line.timezone}",
@@ -246,23 +251,21 @@ def _figures(told: pd.DataFrame, blocks: int) -> str:
 
 
 def _calibration(training: Training) -> str:
-    meaning = (
-        "Scores may be read as probabilities: in the backtest, what they promised was not off by more than chance "
-        f"and a factor of {FACTOR:g}."
-    )
-    if because := training.ranking:
-        meaning = f"**Scores are a ranking, not probabilities**: {escaped(because)}."
     rows = [_promised(training, name) for name in training.models]
     head = ["contestant", "observed defects", "expected", "observed over expected", "interval"]
     by = ""
-    if training.labels.weight is not None:
+    if (weight := training.labels.uncut) is not None:
         head.append("defects are worth")
+        cut = bool((weight > LARGEST).any())
+        as_learnt = f", cut to {LARGEST:g} times the mean as for learning (those under Backtest are not)" if cut else ""
         by = (
             ", counted among inspected units; the ratio, its interval, and how many of equal weight the defects are "
-            "worth there are over all units, by the weights of the labels, where the contestant takes them"
+            f"worth there are over all units, by the weights of the labels{as_learnt}, where the contestant takes "
+            "them, and else among inspected units, too"
         )
     notice = training.models[training.winner].notice
-    parts = [meaning, *([f"**{escaped(notice)}**"] if notice else []), f"Over all blocks{by}:", table(head, rows)]
+    moved = [f"By the newest labels it learnt: **{escaped(notice)}** Its scores follow that."] if notice else []
+    parts = [_meaning(training), *moved, f"Over all blocks{by}:", table(head, rows)]
     ranges = training.ranges
     if ranges.score:
         points = zip(ranges.score, ranges.low, ranges.high, strict=True)
@@ -271,6 +274,20 @@ def _calibration(training: Training) -> str:
         )
         parts += ["Share of defects among past units with about the same score:", shares]
     return "\n\n".join(parts)
+
+
+def _meaning(training: Training) -> str:
+    """What scores may be read as, and of which units."""
+    if because := training.ranking:
+        return f"**Scores are a ranking, not probabilities**: {escaped(because)}."
+    of = ""
+    if training.labels.weight is not None:
+        weighted = training.weight_of(training.winner) is not None
+        of = " over all units" if weighted else " of units that are selected for inspection as the labelled ones were"
+    return (
+        f"Scores may be read as probabilities{of}: in the backtest, what they promised was not off by more than chance "
+        f"and a factor of {FACTOR:g}."
+    )
 
 
 def _promised(training: Training, name: str) -> list[str]:

@@ -45,7 +45,8 @@ def limits(dataset: Dataset, training: Training) -> str:
         "recorded probabilities of inspection allow.",
         f"A defect is what the gate {line.gate.name} records of {', '.join(line.gate.characteristics)}; other defects, "
         "and those that its inspectors miss, are good units here.",
-        "It ranks and estimates; it does not explain causes, and changing a feature need not change the risk.",
+        f"It ranks{'' if training.ranking else ' and estimates'}; it does not explain causes, and changing a feature "
+        "need not change the risk.",
     ]
     return _items(sentences)
 
@@ -70,8 +71,9 @@ def failure_modes(dataset: Dataset, training: Training) -> str:
     declared = sorted({source.table for source in line.sources if source.delay is not None})
     names_known = any(name == "unit.product" or name.endswith(".machine") for name in own)
     sentences = [
-        f"The share of defects shifts: probabilities are off until labels of the new time are there, "
-        f"{_days(line)} at least, and the line is trained again. The order of units suffers less.",
+        f"The share of defects shifts: {'figures of the backtest' if training.ranking else 'probabilities'} are off "
+        f"until labels of the new time are there, {_days(line)} at least, and the line is trained again. The order of "
+        "units suffers less.",
         "A product or machine that the history above does not hold has no past: the model knows nothing of it, and its "
         "units are scored by the rest of their features."
         if names_known

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,13 +19,15 @@ import pandas as pd
 from qma_predict.errors import ModelError
 from qma_predict.home import Home
 from qma_predict.learn.promise import PromiseSpread
-from qma_predict.learn.reference import Reference
-from qma_predict.learn.risk_model import RiskModel
 from qma_predict.learn.trust import RiskRanges
 from qma_predict.publish.lists.durable import Step, flush_folder, remove_debris, staging, write_flushed
 from qma_predict.publish.lists.manifest import as_json, sha256
 from qma_predict.publish.models import kept_references, trusted
 from qma_predict.publish.models.model import Model
+
+if TYPE_CHECKING:
+    from qma_predict.learn.reference import Reference
+    from qma_predict.learn.risk_model import RiskModel
 
 FACTS, MODEL, BASELINE = "model.json", "model.skops", "baseline.skops"
 CARD, FEATURES = "card.md", "features.csv"
@@ -45,9 +47,9 @@ Predict = Callable[[pd.DataFrame], np.ndarray]
 def keep(
     home: Home,
     model: Model,
-    fitted: RiskModel,
-    baseline: RiskModel,
-    reference: Reference,
+    fitted: "RiskModel",
+    baseline: "RiskModel",
+    reference: "Reference",
     words: Words = lambda model: {},
     *,
     trust: Collection[str] = (),
@@ -180,7 +182,7 @@ def load_baseline(home: Home, model: Model, trust: Collection[str] = ()) -> Pred
     return _loaded(home, model, BASELINE, trust)
 
 
-def load_reference(home: Home, model: Model, trust: Collection[str] = ()) -> Reference:
+def load_reference(home: Home, model: Model, trust: Collection[str] = ()) -> "Reference":
     """Load what tonight's units are compared with, as the training of a kept model made it; see `make_reference`.
 
     Refits that hold types which are not trusted now are left out.

@@ -3,15 +3,18 @@
 import logging
 import zlib
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qma_predict.errors import ModelError
-from qma_predict.learn.reference import Reference
-from qma_predict.learn.risk_model import RiskModel
 from qma_predict.publish.models import trusted
+
+if TYPE_CHECKING:
+    from qma_predict.learn.reference import Reference
+    from qma_predict.learn.risk_model import RiskModel
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +28,7 @@ def is_part(name: str) -> bool:
     return name in _TABLES or name.startswith(_REFIT)
 
 
-def as_files(reference: Reference, trust: Collection[str] = ()) -> dict[str, bytes]:
+def as_files(reference: "Reference", trust: Collection[str] = ()) -> dict[str, bytes]:
     """A reference as files by name: siblings, groups and past scores as Parquet, refits by skops.
 
     Parameters
@@ -47,7 +50,7 @@ def as_files(reference: Reference, trust: Collection[str] = ()) -> dict[str, byt
     return files | {f"{_REFIT}{number}.skops": trusted.dumped(refit, trust)[0] for number, refit in refits}
 
 
-def of_files(files: Mapping[str, bytes], trust: Collection[str] = ()) -> Reference:
+def of_files(files: Mapping[str, bytes], trust: Collection[str] = ()) -> "Reference":
     """The reference of what `as_files` gave.
 
     Without its refits if one consists of types that are not trusted now: they only check reasons, and a list that is
@@ -58,6 +61,8 @@ def of_files(files: Mapping[str, bytes], trust: Collection[str] = ()) -> Referen
     ModelError
         If a file is missing or damaged.
     """
+    from qma_predict.learn.reference import Reference  # needs what trains
+
     try:
         # through a file object of Python, as pandas reads bytes, Arrow's threads may outlive the interpreter and abort
         siblings, groups, past = (pq.read_table(pa.BufferReader(files[name])).to_pandas() for name in _TABLES)
@@ -74,7 +79,7 @@ def of_files(files: Mapping[str, bytes], trust: Collection[str] = ()) -> Referen
     )
 
 
-def _refits(dumps: Sequence[bytes], trust: Collection[str]) -> tuple[RiskModel, ...]:
+def _refits(dumps: Sequence[bytes], trust: Collection[str]) -> "tuple[RiskModel, ...]":
     try:
         return tuple(trusted.loaded(data, trust) for data in dumps)
     except ModelError as error:

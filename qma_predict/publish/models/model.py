@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from qma_predict.learn.baselines import BASELINES
-from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.promise import CHANCE_ALONE, PromiseSpread
-from qma_predict.learn.sentinel import in_words
-from qma_predict.learn.training import Training
 from qma_predict.learn.trust import NO_RANGES, RiskRanges
 from qma_predict.line import Line
+
+if TYPE_CHECKING:
+    from qma_predict.learn.dataset import Dataset
+    from qma_predict.learn.training import Training
 
 RECIPE = frozenset({"recipe", "parameters", "families", "family", "keep", "group"})
 """What of a line's `learning` makes the recipe: the rest says how it is judged, and by which seed it is fitted."""
@@ -102,7 +102,7 @@ def identity(said: Mapping[str, Any]) -> str:
     return f"v{said['version']} {said.get('sha256', '')[:12]}".strip() if "version" in said else ""
 
 
-def described(dataset: Dataset, training: Training, also: tuple[str, ...]) -> Model:
+def described(dataset: "Dataset", training: "Training", also: tuple[str, ...]) -> Model:
     """What is known of the winner of a training, before it is kept: as version 1, of no run of MLflow.
 
     Parameters
@@ -112,6 +112,9 @@ def described(dataset: Dataset, training: Training, also: tuple[str, ...]) -> Mo
     also : tuple of str
         What else its backtest said, a sentence each.
     """
+    from qma_predict.learn.baselines import BASELINES  # needs what trains, which a model that is read does not
+    from qma_predict.learn.sentinel import in_words
+
     line, is_recipe = dataset.line, training.winner == dataset.line.learning.recipe
     return Model(
         line=line.name,

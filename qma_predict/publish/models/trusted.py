@@ -9,16 +9,17 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from sklearn.base import BaseEstimator
 
 from qma_predict.errors import LineError, ModelError, NotEnoughData
-from qma_predict.learn.dataset import Dataset
-from qma_predict.learn.recipes import RECIPES
-from qma_predict.learn.risk_model import RiskModel
-from qma_predict.learn.training import recipe_of
 from qma_predict.line import Line
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+    from qma_predict.learn.dataset import Dataset
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ _OF_A_CLASS = 100
 """Units of each class on which a recipe is tried."""
 
 
-def dumped(model: BaseEstimator, trust: Collection[str] = ()) -> tuple[bytes, list[str]]:
+def dumped(model: "BaseEstimator", trust: Collection[str] = ()) -> tuple[bytes, list[str]]:
     """Return a model in skops' form, and the types in it that skops does not trust by itself.
 
     The same model gives the same bytes, in any process at any time; one with a class of the plant's own, if that gives
@@ -83,7 +84,7 @@ def dumped(model: BaseEstimator, trust: Collection[str] = ()) -> tuple[bytes, li
     return data, types
 
 
-def _stored(model: BaseEstimator) -> tuple[bytes, list[str]]:
+def _stored(model: "BaseEstimator") -> tuple[bytes, list[str]]:
     """What `dumped` returns, of types that nobody has looked at."""
     import skops.io  # half a second
 
@@ -121,7 +122,7 @@ def _canonical(data: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def loaded(data: bytes, trust: Collection[str] = ()) -> BaseEstimator:
+def loaded(data: bytes, trust: Collection[str] = ()) -> "BaseEstimator":
     """Return the model of `dumped`.
 
     Parameters
@@ -256,13 +257,15 @@ def _is_estimator(path: str) -> bool:
     """Whether an import path names a class of estimators of scikit-learn or ours, where it is defined."""
     if not path.rpartition(".")[0].startswith(_ESTIMATORS_OF):
         return False
+    from sklearn.base import BaseEstimator
+
     try:
         return issubclass(_defined(path), BaseEstimator)
     except ValueError:
         return False
 
 
-def check_recipe(dataset: Dataset) -> None:
+def check_recipe(dataset: "Dataset") -> None:
     """Refuse a recipe that could not be kept, before hours are spent on its backtest.
 
     A recipe by import path is fitted on a few units and dumped; our own ones are known to be kept.
@@ -278,6 +281,10 @@ def check_recipe(dataset: Dataset) -> None:
         If the line's recipe consists of types that neither we nor `learning.trust` trust, with the line to add; if
         `learning.trust` names what is no class; or if there is no such recipe.
     """
+    from qma_predict.learn.recipes import RECIPES  # these need what trains, which a look at types does not
+    from qma_predict.learn.risk_model import RiskModel
+    from qma_predict.learn.training import recipe_of
+
     line = dataset.line
     check_trust(line)
     recipe, y = recipe_of(line), _few(dataset)
@@ -321,7 +328,7 @@ def _could_be_trusted(path: str) -> bool:
     return True
 
 
-def _few(dataset: Dataset) -> pd.Series:
+def _few(dataset: "Dataset") -> pd.Series:
     """Labels of the newest units of each class, in time order."""
     order = dataset.points.reset_index().sort_values(["cutoff", "unit_id"])["unit_id"]
     y = dataset.y.reindex(order).dropna().astype(int)
