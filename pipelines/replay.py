@@ -22,7 +22,7 @@ from qma_predict.learn.baselines import BASELINES
 from qma_predict.learn.dataset import make_dataset
 from qma_predict.learn.labels import labels
 from qma_predict.learn.risk_model import RiskModel
-from qma_predict.learn.weights import inspection_weights
+from qma_predict.learn.weights import uncut_weights
 from qma_predict.line import Line, load_line
 from qma_predict.operate import replay_page
 from qma_predict.operate.replay_folder import (
@@ -292,7 +292,7 @@ def _judged(replay: _Replay, asked: list[date]) -> Replay:
         name: ladder[["unit_id", "night", name]].rename(columns={name: "score"}) for name in BASELINES
     }
     outcome = labels(known, units, line)
-    weight = inspection_weights(known, units, line)
+    weight = uncut_weights(known, units, line)
     equal = weight[outcome.notna()].nunique() <= 1
     most = len(bundle.published_dates(folder))
     told = promises(lists_before(folder, line, known.as_of.to_pydatetime(), most=most), known, line, most=most)

@@ -71,18 +71,19 @@ def test_a_capacity_in_minutes_is_as_many_checks_as_fit(read):
     text = 'minutes = 100\ncheck_minutes = 3.5\ncheck_minutes_of = { "A-55" = 7 }\naudits = 0.1\nconfirm = true'
     found = read(("capacity = 40", text)).list
     assert (found.minutes, found.capacity, found.audits, found.confirm) == (100.0, 28, 0.1, True)
-    assert (found.minutes_of("A-55"), found.minutes_of("B"), found.minutes_of(None)) == (7.0, 3.5, 3.5)
+    assert (found.check_minutes, found.check_minutes_of) == (3.5, {"A-55": 7.0})
 
 
 def test_a_capacity_in_units_knows_no_minutes(read):
     found = read().list
-    assert (found.capacity, found.minutes, found.check_minutes, found.audits, found.confirm) == (
-        40,
-        None,
-        5.0,
-        0,
-        False,
-    )
+    assert (found.capacity, found.audits, found.confirm) == (40, 0, False)
+    assert (found.minutes, found.check_minutes, found.check_minutes_of) == (None, None, {})
+
+
+@pytest.mark.parametrize("said", ["minutes = 100", "capacity = 20\ncheck_minutes_of = { A-55 = 7 }"])
+def test_a_line_that_counts_in_minutes_need_not_say_those_of_every_check(read, said):
+    found = read(("capacity = 40", said)).list
+    assert (found.check_minutes, found.capacity) == (5.0, 20)
 
 
 def test_nobody_is_told_unless_the_line_says_whom(read):
@@ -138,7 +139,7 @@ WRONG = {
     "unknown key": (
         ("capacity = 40", "capacity = 40\ncapacty = 40"),
         "list.capacty: unknown key. The nearest known key is 'capacity'; known are as_of, by, minutes, "
-        "check_minutes, check_minutes_of, capacity, audits, confirm.",
+        "check_minutes_of, check_minutes, capacity, audits, confirm.",
     ),
     "unknown key of a source": (
         ('delay = "10 min"', 'delay = "10 min"\nseperator = ";"'),

@@ -41,7 +41,8 @@ def search(
 ) -> None:
     """Look for better parameters of the recipe, in time order, on what was known before the backtest begins.
 
-    Nothing is changed: what was found is printed, and logged to MLflow.
+    Nothing is changed: what was found is printed, and logged to MLflow. Ctrl-C ends the search early and keeps what the
+    batches of trials found that were finished by then.
     """
     with in_words():
         from pipelines.search import search_flow

@@ -45,7 +45,7 @@ def importance(
     ----------
     blocks : sequence of Block
         A recipe fitted at successive origins, each with units of the time after it; at least one defect and one good
-        unit each. The features are the same in all. Plain tuples of the same do as well.
+        unit each. The features are the same in all.
     groups : mapping of str to str
         Group of each feature, see `feature_groups`: what moves together is dealt out together.
     repeats : int, default 3
@@ -71,13 +71,13 @@ def importance(
     Examples
     --------
     >>> X = pd.DataFrame({"heat": np.arange(40.0), "noise": np.tile([0.0, 1.0], 20)})
-    >>> block = (lambda rows: rows["heat"].to_numpy() / 40, X, X["heat"] >= 30)
+    >>> block = Block(lambda rows: rows["heat"].to_numpy() / 40, X, X["heat"] >= 30)
     >>> importance([block, block], {"heat": "heat", "noise": "noise"})["group"].tolist()
     ['heat', 'noise']
     """
     rng = np.random.default_rng(random_state)
-    members = _members(blocks[0][1], groups)
-    losses = pd.DataFrame([_losses(Block(*block), members, repeats, rng) for block in blocks])
+    members = _members(blocks[0].X, groups)
+    losses = pd.DataFrame([_losses(block, members, repeats, rng) for block in blocks])
     found = pd.DataFrame(
         {
             "loss": losses.mean(),
@@ -117,14 +117,14 @@ def most_moving(
     Examples
     --------
     >>> X = pd.DataFrame({"heat": np.arange(40.0), "noise": np.tile([0.0, 1.0], 20)})
-    >>> block = (lambda rows: rows["heat"].to_numpy() / 40, X, X["heat"] >= 30)
+    >>> block = Block(lambda rows: rows["heat"].to_numpy() / 40, X, X["heat"] >= 30)
     >>> most_moving([block], {"heat": "heat", "noise": "noise"}, 2)
     ['heat']
     """
     rng = np.random.default_rng(random_state)
-    members = _members(blocks[0][1], groups)
+    members = _members(blocks[0].X, groups)
     rows = int(np.clip(_LOOKED_AT // (2 * len(members) * len(blocks)), *_OF_A_CLASS))
-    moved = np.max([_moves(Block(*block), members, rows, rng) for block in blocks], axis=0)
+    moved = np.max([_moves(block, members, rows, rng) for block in blocks], axis=0)
     order = np.argsort(-moved, kind="stable")[:most]
     return [list(members)[place] for place in order if moved[place] > 0]
 
@@ -149,11 +149,10 @@ def _members(X: pd.DataFrame, groups: Mapping[str, str] | pd.Series) -> dict[str
 
 
 def _losses(block: Block, members: Mapping[str, list[str]], repeats: int, rng: np.random.Generator) -> dict[str, float]:
-    predict, X, outcome, weight = block
-    y = _both_classes(outcome)
-    before = average_precision(y, predict(X), sample_weight=weight)
+    X, y, weight = block.X, _both_classes(block.outcome), block.weight
+    before = average_precision(y, block.predict(X), sample_weight=weight)
     asked = [group for group in members for _ in range(repeats)]
-    dealt = _dealt_out(predict, X, members, asked, rng)
+    dealt = _dealt_out(block.predict, X, members, asked, rng)
     after = [average_precision(y, score, sample_weight=weight) for score in dealt]
     return dict(zip(members, (before - np.reshape(after, (-1, repeats))).mean(axis=1).tolist(), strict=True))
 

@@ -19,6 +19,7 @@ from scipy.stats import chi2
 
 from qma_predict.learn.backtest import Backtest
 from qma_predict.learn.metrics import average_precision
+from qma_predict.learn.rates import percent
 from qma_predict.learn.runs import Spread, leaving_out, run_length, spread_of
 from qma_predict.learn.verdict import MIN_DEFECTS, MIN_NIGHTS, Verdict
 
@@ -214,16 +215,18 @@ def shortcomings(score: np.ndarray, y: pd.Series, X: pd.DataFrame, *, ranking: b
     ranking : bool
         Whether its scores are a ranking only.
     weight : Series, indexed as y, optional
-        Weights that it learnt with.
+        Weights that it learnt with: defects are then compared over all units, for which these stand.
     """
     if not np.isfinite(score).all() or score.min() < 0 or score.max() > 1:
         return "some of its scores are not numbers between 0 and 1"
     if score.min() == score.max():
         return "it gives every unit the same score"
     each = np.ones(len(y)) if weight is None else weight.reindex(y.index).to_numpy()
-    expected, observed = float(each @ score), float(each @ y)
+    expected, observed = (float(np.average(of, weights=each)) for of in (score, y))
     if not ranking and not observed / ABSURD <= expected <= observed * ABSURD:
-        return f"of the units it learnt from it expects {expected:.0f} defects, where {observed:.0f} were found"
+        counted = f"of the units it learnt from it expects {score.sum():.0f} defects, where {y.sum():.0f} were found"
+        over_all = f", and of all units, for which these stand, about {percent(expected)}, where about "
+        return counted + (f"{over_all}{percent(observed)} were found" if np.ptp(each) else "")
     silent = X.columns[X.isna().all()]
     if len(X) and 2 * len(silent) > X.shape[1]:
         some = ", ".join(silent[:3])

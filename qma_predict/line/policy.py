@@ -12,8 +12,17 @@ def _an_hour_after(given: dict[str, Any]) -> time:
     return (datetime.combine(date.min, given["as_of"]) + timedelta(hours=1)).time()
 
 
+_USUAL_CHECK = 5.0
+"""Work of a check [min] that a line counts in, but does not say."""
+
+
+def _minutes_of_a_check(given: dict[str, Any]) -> float | None:
+    counts_in_minutes = given["minutes"] is not None or given["check_minutes_of"]
+    return _USUAL_CHECK if counts_in_minutes else None
+
+
 def _units_in(given: dict[str, Any]) -> int:
-    return int((given["minutes"] or 0.0) // given["check_minutes"])
+    return 0 if given["minutes"] is None else int(given["minutes"] // given["check_minutes"])
 
 
 class RiskList(Part):
@@ -28,10 +37,11 @@ class RiskList(Part):
         by default.
     minutes : float, optional
         Work that can be done [min]; given instead of `capacity`.
-    check_minutes : float
-        Work of checking one unit [min].
     check_minutes_of : dict
-        The same for some products, by product.
+        Work of checking one unit [min] of some products, by product.
+    check_minutes : float, optional
+        The same for any other product; 5 by default where `minutes` or `check_minutes_of` are given. Else it is not
+        known what work a check is, and lists tell nothing in minutes.
     capacity : int
         Units that can be checked. Where minutes are given: how many checks of `check_minutes` fit into them.
     audits : float
@@ -43,8 +53,8 @@ class RiskList(Part):
     as_of: TimeOfDay
     by: TimeOfDay = Field(default_factory=_an_hour_after)
     minutes: Minutes | None = None
-    check_minutes: Minutes = 5.0
     check_minutes_of: dict[Text, Minutes] = Field(default_factory=dict)
+    check_minutes: Minutes | None = Field(default_factory=_minutes_of_a_check)
     capacity: Count = Field(default_factory=_units_in, ge=1)
     audits: float = Field(default=0.0, strict=True, ge=0, le=1)
     confirm: bool = Field(default=False, strict=True)
@@ -58,10 +68,6 @@ class RiskList(Part):
         if self.by == self.as_of:
             raise ValueError("expected a time after as_of for by")
         return self
-
-    def minutes_of(self, product: str | None) -> float:
-        """Work of checking one unit of a product [min]; a product that is not named, or not known, is as any."""
-        return self.check_minutes_of.get(product or "", self.check_minutes)
 
 
 class ProductCosts(Part):

@@ -66,6 +66,7 @@ def render(replay: Replay) -> str:
         block=counted(replay.block, "night"),
         figures=_table(replay.figures, "contestant"),
         over_all=_table(replay.over_all, "contestant"),
+        few_over_all=replay.few_over_all,
         differences=_table(replay.differences, "baseline"),
         nights=[_night(row) for row in nights.to_dict("records")],
         differing=_differing(nights),

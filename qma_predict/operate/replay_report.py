@@ -14,6 +14,7 @@ import pandas as pd
 from qma_predict.learn.at_capacity import Tally, precision_at_capacity, recall_at_capacity, tally_nights
 from qma_predict.learn.costs import expected_cost
 from qma_predict.learn.metrics import average_precision
+from qma_predict.learn.over_all import why_too_few
 from qma_predict.learn.rates import Rate, percent
 from qma_predict.learn.redraws import redrawn
 from qma_predict.learn.runs import run_length
@@ -57,7 +58,7 @@ class Replay:
         share of the lists' promises was kept, as `KEPT`.
     over_all : DataFrame
         The same of precision and recall as if every unit had been inspected; empty if selection is not known, or
-        was the same for all.
+        was the same for all, or `few_over_all`.
     differences : DataFrame
         ``baseline``, ``metric``, ``difference`` (the lists minus the baseline), ``low``, ``high`` and ``finding``
         ("better", "worse", "not distinguishable"; missing if there is not enough data).
@@ -71,6 +72,8 @@ class Replay:
         Nights that are drawn together for the intervals [nights].
     metric, finding, sentence : str
         What the verdict is by, the verdict ("better", "worse", "not distinguishable", "not enough yet"), in words.
+    few_over_all : str
+        Why nothing is told over all units though selection is known: what the known defects are worth; else empty.
     failed : mapping of datetime to str
         Trainings that gave no model, and why.
     """
@@ -92,6 +95,7 @@ class Replay:
     metric: str
     finding: str
     sentence: str
+    few_over_all: str
     failed: Mapping[datetime, str] = field(default_factory=dict)
 
 
@@ -121,7 +125,7 @@ def evaluate(
     outcome : Series of float, indexed by unit_id
         1 defect, 0 good, missing unknown.
     weight : Series of float, indexed by unit_id, or None
-        How many units each inspected unit stands for (see `inspection_weights`).
+        How many units each inspected unit stands for (see `uncut_weights`).
     known_until : datetime, UTC
 
     Returns
@@ -141,8 +145,10 @@ def evaluate(
     draws = night_blocks(count, REPLICATES, np.random.default_rng(SEED))
     capacity = nights.set_index("business_date")["capacity"].loc[np.unique(of_lists["night"])].to_numpy(dtype=int)
     told = _by_night(nights, promises, of_lists, capacity)
-    values = {name: _values(each, capacity, line.costs) for name, each in rows.items()}
-    drawn = {name: _drawn(each, draws, capacity, line.costs) for name, each in rows.items()} if enough else {}
+    each = None if weight is None else weight.reindex(of_lists["unit_id"]).fillna(1.0).to_numpy()
+    few = "" if each is None else why_too_few(of_lists["outcome"].to_numpy(), each)
+    values = {name: _values(of, capacity, line.costs) for name, of in rows.items()}
+    drawn = {name: _drawn(of, draws, capacity, line.costs) for name, of in rows.items()} if enough else {}
     differences = _differences(values, drawn, count)
     metric = "recall_at_capacity" if line.costs.escape is None else "expected_cost"
     finding, sentence = _verdict(values, differences, metric, checks_words(nights))
@@ -154,7 +160,7 @@ def evaluate(
         told,
         _found(rows, capacity),
         _figures(values, drawn, count, kept_share),
-        _over_all(rows, weight, draws if enough else None, capacity),
+        _over_all(rows, None if few else each, draws if enough else None, capacity),
         differences,
         int((verdicts == "kept").sum()),
         len(verdicts),
@@ -164,6 +170,7 @@ def evaluate(
         metric,
         finding,
         sentence,
+        few,
     )
 
 
@@ -261,14 +268,15 @@ def _figures(
 
 
 def _over_all(
-    rows: Mapping[str, pd.DataFrame], weight: pd.Series | None, draws: np.ndarray | None, capacity: np.ndarray
+    rows: Mapping[str, pd.DataFrame], weight: np.ndarray | None, draws: np.ndarray | None, capacity: np.ndarray
 ) -> pd.DataFrame:
+    """Ratios of sums of weights, which stand for units; not for how many units are known."""
     columns = ["contestant", "metric", "value", "low", "high"]
     if weight is None:
         return pd.DataFrame(columns=columns)
     found = []
     for name, each in rows.items():
-        tally = _tally(each, capacity, weight.reindex(each["unit_id"]).fillna(1.0).to_numpy())
+        tally = _tally(each, capacity, weight)
         for metric, below in (("recall_at_capacity", tally.defects), ("precision_at_capacity", tally.known)):
             value = float(ratio(tally.found.sum(keepdims=True), below.sum(keepdims=True))[0])
             again = None if draws is None else ratio(draws @ tally.found, draws @ below)

@@ -30,7 +30,7 @@ from qma_predict.publish.pages import check_sheet, page, workbook
 from qma_predict.publish.pages.facts import Facts
 from qma_predict.publish.pages.rows import LONGEST_PAGE, issues_of
 from qma_predict.publish.pages.words import Moments
-from qma_predict.publish.policy.select import NONE_DRAWN, one_more_hour, select
+from qma_predict.publish.policy.select import NONE_DRAWN, one_more_hour, select, ten_more_checks
 from qma_predict.publish.reaction import NOTHING, SHADOW, Reaction, Scorers, acting, as_listed, shadow_bytes
 from qma_predict.publish.reasons.because import because
 from qma_predict.publish.scoring import score_candidates
@@ -253,6 +253,7 @@ def _facts(scored: _Scored, list_id: str, no_issues_because: str, provenance: Pr
     listed = ranked.loc[ranked["listed"], "score"]
     found = None if model.ranking else model.spread.interval(listed)  # counts follow from probabilities only
     risks = model.spread.risks(ranked["score"])
+    in_minutes = line.list.check_minutes is not None
     tables: list[str] = sorted({source.table for source in line.sources})
     fresh = {table: _newest(history, table) for table in tables}
     state, reasons = state_of(
@@ -290,7 +291,8 @@ def _facts(scored: _Scored, list_id: str, no_issues_because: str, provenance: Pr
         low=found and found.low,
         high=found and found.high,
         random_found=None if model.ranking else risk_list.random_would_find(risks, checks=len(listed)),
-        more_hour=None if model.ranking else one_more_hour(ranked, model.spread).expected,
+        more_hour=one_more_hour(ranked, model.spread).expected if in_minutes and not model.ranking else None,
+        ten_more=None if in_minutes or model.ranking else ten_more_checks(ranked, model.spread),
         ahead=int((ranked.loc[ranked["listed"], "station"] != line.gate.name).sum()),
         ranking=model.ranking,
         no_issues_because=no_issues_because,

@@ -27,7 +27,7 @@ CANDIDATE_COLUMNS = (
     "reason",
 )
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Version of `TABLE_SCHEMA`; it rises with every change that a reader of the file could notice."""
 
 SCORE_DECIMALS = 6
@@ -38,7 +38,7 @@ TABLE_SCHEMA = pa.schema(
     [
         pa.field("schema_version", pa.int32(), nullable=False),
         pa.field("list_id", pa.string(), nullable=False),
-        pa.field("rank", pa.int32()),  # by value per minute of the check, 1 is the best; missing where not scored
+        pa.field("rank", pa.int32()),  # by value, per minute if that is known, 1 is the best; missing: not scored
         pa.field("listed", pa.bool_(), nullable=False),  # to be checked: within the capacity
         pa.field("selected_by", pa.string()),  # why it is listed: "rank" or "audit"
         pa.field("selection_probability", pa.float64()),  # of being listed at all; missing: not scored, so never
@@ -53,7 +53,7 @@ TABLE_SCHEMA = pa.schema(
         pa.field("risk_low", pa.float64()),  # 95 % range of the risk of past units with about this score;
         pa.field("risk_high", pa.float64()),  # missing where it is not known, or the score is no probability
         pa.field("score_is", pa.string()),  # "probability", or "ranking" where only the order means something
-        pa.field("minutes", pa.float64()),  # work of its check [min]
+        pa.field("minutes", pa.float64()),  # work of its check [min]; missing where the line does not say
         pa.field("value", pa.float64()),  # money that the check is expected to save; missing without costs
         pa.field("check", pa.string()),  # characteristics to check
         pa.field("because", pa.string()),  # what is different about the unit, in words

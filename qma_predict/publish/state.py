@@ -80,7 +80,7 @@ def state_of(
     """
     reasons = []
     if not model.is_recipe:
-        alone = "" if reaction.without_model else "no model was shown to be better than the simple rule: "
+        alone = "" if reaction.without_model else "no model in use was shown to be better than the simple rule: "
         reasons.append(f"{alone}{model.finding}")
     reasons += [*_defined_otherwise(line, model), *_not_scored(not_scored, len(X))]
     reasons += [*late(history, line, fresh), *_problems(history), *_missing(X, siblings, line)]

@@ -392,4 +392,4 @@ def test_once_there_are_defects_there_is_a_champion_and_a_list_even_for_a_night_
         facts = bundle.verify(plant.home / "published" / "small" / night)["facts"]
         assert (facts["candidates"] > 0) is units
         assert facts["state"] == "BASELINE"
-        assert facts["state_reasons"][0].startswith("no model was shown to be better than the simple rule")
+        assert facts["state_reasons"][0].startswith("no model in use was shown to be better than the simple rule")

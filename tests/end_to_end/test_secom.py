@@ -105,7 +105,7 @@ def test_the_pages_say_baseline_and_why_with_the_comparison(secom):
         assert facts["state"] == "BASELINE"
         assert "BASELINE" in page
         assert "model not used tonight" in page
-        assert f"no model was shown to be better than the simple rule: {training.verdict.sentence}" in page
+        assert f"no model in use was shown to be better than the simple rule: {training.verdict.sentence}" in page
         assert f"against {training.verdict.baseline_mean:.2f} of {model.contestant}" in page
         assert "95 % interval" in page
         table = pd.read_csv(folder / "risk_list.csv")

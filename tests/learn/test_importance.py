@@ -1,9 +1,11 @@
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
-from qma_predict.learn.importance import Block, importance
+from qma_predict.learn.importance import Block, importance, most_moving
 
 
 def block(seed, relied_on="a"):
@@ -15,7 +17,7 @@ def block(seed, relied_on="a"):
     def predict(rows):
         return 1 / (1 + np.exp(-(rows[relied_on] + 0.0 * rows["b"]).to_numpy()))
 
-    return predict, X, y
+    return Block(predict, X, y)
 
 
 GROUPS = {"a": "a", "a_again": "a", "b": "b", "c": "c"}
@@ -27,7 +29,7 @@ def test_what_a_model_relies_on_loses_and_what_it_ignores_does_not():
     assert found.loc[["b", "c"], ["loss", "lowest", "highest"]].eq(0).all(axis=None)
     assert found["blocks"].to_dict() == {"a": 2, "b": 0, "c": 0}
     # a perfect ranking dealt out anew is one by chance: from 1 to about the share of defects
-    share = np.mean([block(seed)[2].mean() for seed in (1, 2)])
+    share = np.mean([block(seed).outcome.mean() for seed in (1, 2)])
     assert found.loc["a", "loss"] == pytest.approx(1 - share, abs=0.08)
 
 
@@ -39,13 +41,13 @@ def test_a_group_that_is_relied_on_in_one_block_only_is_seen_as_unstable():
 
 
 def test_what_moves_together_is_dealt_out_together():
-    predict, X, y = block(3)
+    predict, X, y, _ = block(3)
 
     def either(rows):
         return predict(rows.assign(a=np.maximum(rows["a"], (rows["a_again"] - 1) / 2)))
 
-    together = importance([(either, X, y)], GROUPS).set_index("group").loc["a", "loss"]
-    apart = importance([(either, X, y)], {name: name for name in X}).set_index("group").loc["a", "loss"]
+    together = importance([Block(either, X, y)], GROUPS).set_index("group").loc["a", "loss"]
+    apart = importance([Block(either, X, y)], {name: name for name in X}).set_index("group").loc["a", "loss"]
     assert together > 1.5 * apart
     assert average_precision_score(y, either(X)) == pytest.approx(1)
 
@@ -68,14 +70,21 @@ def test_units_that_were_drawn_lose_what_those_that_they_stand_for_would():
 def test_ties_are_broken_at_random():
     """One of four scores high, dealt out anew 400 times: the defect is first, or second to fourth."""
     X = pd.DataFrame({"alarm": [1.0, 0.0, 0.0, 0.0]})
-    found = importance([(lambda rows: rows["alarm"].to_numpy(), X, [1, 0, 0, 0])], {"alarm": "alarm"}, repeats=400)
+    alarms = Block(lambda rows: rows["alarm"].to_numpy(), X, [1, 0, 0, 0])
+    found = importance([alarms], {"alarm": "alarm"}, repeats=400)
     expected = 1 - (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4  # with ties taken whole it is 0.56
     assert found["loss"].item() == pytest.approx(expected, abs=0.045)  # three standard deviations
 
 
 def test_one_class_or_a_feature_without_a_group_is_said():
-    predict, X, _ = block(4)
+    made = block(4)
     with pytest.raises(ValueError, match="only defects or only good units"):
-        importance([(predict, X, np.zeros(400))], GROUPS)
+        importance([made._replace(outcome=np.zeros(400))], GROUPS)
     with pytest.raises(ValueError, match="features without a group: c"):
-        importance([block(4)], {"a": "a", "a_again": "a", "b": "b"})
+        importance([made], {"a": "a", "a_again": "a", "b": "b"})
+
+
+def test_a_block_is_a_block_and_no_plain_tuple():
+    for ask in (importance, partial(most_moving, most=1)):
+        with pytest.raises(AttributeError, match="'tuple' object has no attribute 'X'"):
+            ask([tuple(block(4))], GROUPS)

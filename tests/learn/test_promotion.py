@@ -199,7 +199,12 @@ def test_scores_that_cannot_be_right_are_told(score, words):
 def test_a_ranking_needs_no_calibration_and_weights_count():
     assert wrong(GOOD * 0.1, ranking=True) == ""
     weight = pd.Series(np.where(Y == 1, 0.1, 1.0))  # what was inspected for a suspicion stands for little
-    assert "expects 5 defects, where 1 were found" in wrong(weight=weight)
+    # 5.0 and 1.0 of 91 units that these stand for; counted singly it is 9.5 of 10
+    assert wrong(weight=weight) == (
+        "of the units it learnt from it expects 10 defects, where 10 were found, and of all units, for which these "
+        "stand, about 5.5 %, where about 1.1 % were found"
+    )
+    assert wrong(0.9 - GOOD * 0.1, weight=pd.Series(2.0, index=Y.index)).endswith("89 defects, where 10 were found")
 
 
 def test_features_that_have_gone_silent_are_told():

@@ -9,7 +9,7 @@ from qma_predict.learn import reliance_plots
 from qma_predict.learn.baselines import make_baseline
 from qma_predict.learn.dataset import Dataset
 from qma_predict.learn.explanations import REST
-from qma_predict.learn.importance import importance, most_moving
+from qma_predict.learn.importance import Block, importance, most_moving
 from qma_predict.learn.recipes import make_recipe
 from qma_predict.learn.reliance import NOTHING, Reliance, reliance
 from qma_predict.learn.risk_model import RiskModel
@@ -191,8 +191,8 @@ def risk_of(log_odds):
 
 
 def test_the_first_look_finds_what_moves_in_any_block_and_asks_for_each_group(X, y):
-    block = (risk_of(lambda rows: rows[ALWAYS] + 0.1 * rows[LATE]), X, y)
-    before = (risk_of(lambda rows: 0.1 * rows[LATE] + 3 * rows["cast.noise.last"]), X, y)
+    block = Block(risk_of(lambda rows: rows[ALWAYS] + 0.1 * rows[LATE]), X, y)
+    before = Block(risk_of(lambda rows: 0.1 * rows[LATE] + 3 * rows["cast.noise.last"]), X, y)
     groups = {name: name for name in X}
     assert most_moving([block], groups, 5) == [ALWAYS, LATE]
     assert most_moving([block], groups, 1) == [ALWAYS]
@@ -200,22 +200,22 @@ def test_the_first_look_finds_what_moves_in_any_block_and_asks_for_each_group(X,
     with pytest.raises(ValueError, match="features without a group"):
         most_moving([block], {ALWAYS: ALWAYS}, 1)
     with pytest.raises(ValueError, match="only defects or only good units"):
-        most_moving([(block[0], X, y * 0)], groups, 1)
+        most_moving([block._replace(outcome=y * 0)], groups, 1)
 
 
 def test_what_is_rare_but_behind_many_defects_is_found_among_much_that_moves_a_little():
     rng = np.random.default_rng(0)
     X = pd.DataFrame(rng.normal(size=(500, 12)), columns=[f"press.t{n}.last" for n in range(12)])
     X["press.alarm.count"] = (np.arange(500) < 5).astype(float)  # behind five of ten defects
-    block = (risk_of(lambda rows: 8 * rows["press.alarm.count"] + 0.2 * rows.iloc[:, :12].sum(axis=1) - 5), X)
-    y = np.arange(500) < 10
+    risk = risk_of(lambda rows: 8 * rows["press.alarm.count"] + 0.2 * rows.iloc[:, :12].sum(axis=1) - 5)
+    block = Block(risk, X, np.arange(500) < 10)
     groups = {name: name for name in X}
-    first = [most_moving([(*block, y)], groups, 1, random_state=seed) for seed in range(20)]
+    first = [most_moving([block], groups, 1, random_state=seed) for seed in range(20)]
     assert first == [["press.alarm.count"]] * 20
 
 
 def test_many_at_once_are_as_few_at_once(X, y, monkeypatch):
-    block = (lambda rows: rows[ALWAYS].rank(pct=True).to_numpy() * 0 + rows[ALWAYS].to_numpy(), X, y)
+    block = Block(lambda rows: rows[ALWAYS].rank(pct=True).to_numpy() * 0 + rows[ALWAYS].to_numpy(), X, y)
     groups = {name: name for name in X}
     whole = importance([block], groups)
     monkeypatch.setattr("qma_predict.learn.importance._ROWS_AT_ONCE", 1)

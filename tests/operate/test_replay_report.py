@@ -119,10 +119,24 @@ def test_costs_decide_where_they_are_known(tiny_line):
 
 
 def test_units_stand_for_those_that_were_as_likely_to_be_inspected(tiny_line):
-    weight = pd.Series({"0-0": 1.0, "0-1": 1.0, "0-2": 1.0, "1-1": 1.0, "1-2": 3.0})
-    found = two_nights(tiny_line, weight=weight).over_all.set_index(["contestant", "metric"])["value"]
-    assert found[(LISTS, "recall_at_capacity")] == pytest.approx(2 / 5)  # the escaped defect stands for three
+    given = {LISTS: scored([(day, [0.9, 0.8, 0.1]) for day in days(20)])}
+    truth = outcomes([[1.0, 0.0, 1.0]] * 20)
+    weight = pd.Series([1.0, 1.0, 3.0] * 20, index=truth.index)
+    replay = evaluate(tiny_line, nights(20), promises(20), given, truth, weight, KNOWN)
+    found = replay.over_all.set_index(["contestant", "metric"])["value"]
+    assert found[(LISTS, "recall_at_capacity")] == pytest.approx(1 / 4)  # the escaped defects stand for three each
+    assert found[(LISTS, "precision_at_capacity")] == pytest.approx(1 / 2)
+    assert replay.few_over_all == ""
+    assert "By inspected units alone" not in render(replay)
     assert two_nights(tiny_line).over_all.empty
+
+
+def test_a_few_defects_that_stand_for_many_tell_nothing_of_all_units(tiny_line):
+    weight = pd.Series({"0-0": 1.0, "0-1": 1.0, "0-2": 1.0, "1-1": 1.0, "1-2": 30.0})
+    replay = two_nights(tiny_line, weight=weight)
+    assert replay.over_all.empty
+    assert value(replay, LISTS, "recall_at_capacity") == pytest.approx(2 / 3)
+    assert "By inspected units alone: over all units 3 known defects are worth 1.1, fewer than 10." in render(replay)
 
 
 def test_a_rule_that_did_not_score_all_units_is_left_out(tiny_line):

@@ -72,3 +72,8 @@ def test_a_trial_has_its_loss_on_each_fold_that_it_was_judged_on(client, runs):
     steps = [metric.step for metric in client.get_metric_history(runs[1].info.run_id, "log_loss")]
     assert steps == sorted(steps)
     assert steps[-1] == 4
+
+
+def test_its_help_says_what_an_interrupt_keeps():
+    said = " ".join(CliRunner().invoke(app, ["search", "--help"]).output.split())
+    assert "Ctrl-C ends the search early and keeps what the batches of trials found that were finished by then." in said

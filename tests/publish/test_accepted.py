@@ -106,9 +106,25 @@ def test_every_number_of_the_manifest_follows_from_the_csv(make_history, tiny_li
     assert said["random_found"] == pytest.approx(12 * kept.risks(scored["score"]).mean())
     worth = scored[(scored["value"] > 0) & ~scored["listed"]].sort_values("rank")
     assert said["more_hour"] == pytest.approx(kept.risks(worth["score"].head(12)).sum())
+    assert said["ten_more"] is None
     assert said["ahead"] == (listed["station"] != line.gate.name).sum()
     value = 100 * scored["score"] - 2 - (1 - scored["score"])
     assert scored["value"].tolist() == pytest.approx(value.tolist(), abs=1e-6)
+
+
+def test_a_line_that_does_not_say_what_work_a_check_is_is_told_no_minutes(make_history, tiny_line):
+    night = list_of(make_history(many(40), as_of=AS_OF), with_policy(tiny_line, capacity=12), MODEL, rising)
+    csv, said = csv_of(night), json.loads(json.dumps(night.facts))
+    assert csv["minutes"].isna().all()
+    assert (said["minutes"], said["more_hour"]) == (None, None)
+    next_ten = csv[~csv["listed"]].sort_values("rank")["score"].head(10)
+    assert said["ten_more"] == pytest.approx(MODEL.spread.risks(next_ten).sum())
+    book = openpyxl.load_workbook(io.BytesIO(night.contents["risk_list.xlsx"]))
+    words = " ".join(str(cell.value) for row in book["Read me"].iter_rows() for cell in row)
+    for told in (page_of(night), words):
+        assert "ten more checks would add" in told
+        assert "hour of inspection" not in told
+        assert " min)" not in told
 
 
 def test_a_night_whose_checks_are_not_worth_it_is_a_valid_list_of_none(make_history, tiny_line):

@@ -166,7 +166,7 @@ def test_a_base_rate_that_moved_is_told_with_the_calibration(plant):
     assert "The defect rate has moved" not in card_of(dataset, training)
     training = replace(training, models=dict(training.models) | {"boosted_trees": model})
     said = lines_of(card_of(dataset, training), "Calibration")
-    assert f"**{model.notice}**" in said
+    assert f"By the newest labels it learnt: **{model.notice}** Its scores follow that." in said
     assert model.notice.startswith("The defect rate has moved: ")
 
 
@@ -193,11 +193,90 @@ def test_by_weights_counts_stay_counts_and_figures_over_all_units_say_what_they_
     low, high = (f"{end:.4g}" for end in ends)
     said = lines_of(text, "Calibration")
     assert f"| boosted_trees | 2 | 1 | 0.6667 | {low} to {high} | {2 / 7:.3g} |" in said
-    assert any(row.endswith(", by the weights of the labels, where the contestant takes them:") for row in said)
+    where = ", by the weights of the labels, where the contestant takes them, and else among inspected units, too:"
+    assert any(row.endswith(where) for row in said)
     of_all = lines_of(text, "Backtest")
     few = "not defined: over all units 2 known defects are worth 0.29, fewer than 10"
     assert any(row.startswith(f"| recall at capacity | {few} | ") for row in of_all)
     assert any(row.startswith(f"| observed over expected | 0.6667 ({low} to {high}) (1 of 2) | ") for row in of_all)
+
+
+def test_weights_that_were_cut_for_learning_are_told_where_two_ratios_over_all_units_differ(plant):
+    dataset, training = trained(*plant())
+    weight = pd.Series([1.0, 1.0, 1.0, 37.0], index=list("abcd"))
+    training = replace(training, labels=replace(training.labels, uncut=weight))
+    found = replace(training.backtest, table=training.backtest.table.assign(train_rate=0.25))
+    text = card_of(dataset, replace(training, over_all=over_all_units(found, weight)))
+    assert any(row.startswith("| observed over expected | 0.2 (") for row in lines_of(text, "Backtest"))  # 2 / 10
+    said = lines_of(text, "Calibration")
+    assert any(row.startswith("| boosted_trees | 2 | 1 | 0.3478 | ") for row in said)  # 2 / (0.25 * 23)
+    cut = "by the weights of the labels, cut to 20 times the mean as for learning (those under Backtest are not), where"
+    assert any(cut in row for row in said)
+
+
+def many_judged(training, rate=0.25):
+    """The same training with 400 judged units of which so many are defect, where a quarter is expected."""
+    rows = training.backtest.predictions.head(1)
+    y = (np.arange(400) < 400 * rate).astype(float)
+    units = [f"u{n}" for n in range(400)]
+    parts = [
+        pd.concat([rows] * 400, ignore_index=True).assign(contestant=name, unit_id=units, score=0.25, outcome=y)
+        for name in ("boosted_trees", "spc_rule")
+    ]
+    return replace(training, backtest=replace(training.backtest, predictions=pd.concat(parts, ignore_index=True)))
+
+
+def said_of_scores(dataset, training):
+    text = card_of(dataset, training)
+    model, limits, fails = (lines_of(text, name) for name in ("Model", "Limits of validity", "Known failure modes"))
+    return lines_of(text, "Calibration")[0], {
+        "answers how likely": any("| answers | how likely a unit is" in row for row in model),
+        "estimates": any("It ranks and estimates;" in row for row in limits),
+        "probabilities are off": any("shifts: probabilities are off" in row for row in fails),
+    }
+
+
+@pytest.mark.parametrize(
+    ("winner", "weighted", "read_as"),
+    [
+        ("boosted_trees", False, "Scores may be read as probabilities: in the backtest"),
+        ("boosted_trees", True, "Scores may be read as probabilities over all units: in the backtest"),
+        (
+            "spc_rule",
+            True,
+            "Scores may be read as probabilities of units that are selected for inspection as the labelled ones were: ",
+        ),
+    ],
+)
+def test_probabilities_are_so_in_every_section_and_of_the_units_that_they_are_of(plant, winner, weighted, read_as):
+    dataset, training = trained(*plant())
+    training = replace(many_judged(training), winner=winner)
+    if weighted:
+        weight = pd.Series(1.0 + np.arange(400) % 2, index=[f"u{n}" for n in range(400)])
+        training = replace(training, labels=replace(training.labels, uncut=weight))
+    meaning, told = said_of_scores(dataset, training)
+    assert meaning.startswith(read_as)
+    assert all(told.values()), told
+
+
+@pytest.mark.parametrize(("rate", "because"), [(0.01, "its backtest holds 4 known defects"), (0.9, "off by more than")])
+def test_a_ranking_is_one_in_every_section(plant, rate, because):
+    dataset, training = trained(*plant())
+    meaning, told = said_of_scores(dataset, many_judged(training, rate))
+    assert meaning.startswith("**Scores are a ranking, not probabilities**: ")
+    assert because in meaning
+    assert not any(told.values()), told
+
+
+def test_a_rule_that_is_refreshed_does_not_deny_that_the_recipe_is_better(plant):
+    dataset, training = trained(*plant())
+    training = replace(training, winner="prevalence")
+    assert "(simple rule of the ladder: no recipe was shown to be better)" in card_of(dataset, training)
+    better = replace(training.verdict, better=True, sentence="boosted_trees: 0.4 against 0.2 of prevalence, better")
+    text = card_of(dataset, replace(training, verdict=better))
+    assert "no recipe was shown to be better" not in text
+    kind = "simple rule of the ladder: a refresh of the model in use, though the recipe was shown to be better"
+    assert f"| model | prevalence ({kind}) |" in text
 
 
 def test_texts_of_the_plant_do_nothing_in_the_card(plant):

@@ -172,7 +172,7 @@ def test_a_list_by_a_simple_rule_says_why_first(make_history, tiny_line):
     facts = list_of(history, tiny_line, rule, heat).facts
     assert facts["state"] == "BASELINE"
     assert facts["state_reasons"] == [
-        "no model was shown to be better than the simple rule: boosted_trees: not distinguishable",
+        "no model in use was shown to be better than the simple rule: boosted_trees: not distinguishable",
         "no visits are known",
     ]
 

@@ -120,6 +120,15 @@ def test_capacity_as_work_names_the_checks_that_fit_into_it():
     assert "1 of 2 are still ahead of their gate." in text
 
 
+def test_where_no_minutes_are_known_none_are_told():
+    rows = ranked([0.5, 0.2, 0.1], listed=2, value=[9.0, 3.0, 2.0], minutes=np.nan)
+    text = text_of(page(rows, replace(FACTS, ten_more=0.84)))
+    assert "CAPACITY 2 checks EXPECTED" in text
+    assert "ten more checks would add about 0.8" in text
+    assert "Units to check: 2 (ranked by value)" in text
+    assert not any(word in text for word in (" min ", "minute", "hour"))
+
+
 def test_fewer_units_than_the_capacity_are_counted():
     assert "CAPACITY 5 checks (listed: 2, 10 min)" in text_of(page(facts=replace(FACTS, capacity=5)))
     unknown = ranked([0.2], listed=1, minutes=np.nan)

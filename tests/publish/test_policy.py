@@ -8,7 +8,7 @@ from policies import night, with_policy
 from qma_predict.errors import PublicationError
 from qma_predict.learn.promise import PromiseSpread
 from qma_predict.learn.trust import RiskRanges
-from qma_predict.publish.policy.select import Extra, one_more_hour, select
+from qma_predict.publish.policy.select import Extra, one_more_hour, select, ten_more_checks
 from qma_predict.publish.risk_list import CANDIDATE_COLUMNS
 
 COSTS = {"escape": 100.0, "inspection": 2.0, "false_alarm": 1.0}
@@ -29,8 +29,7 @@ def test_without_costs_the_highest_scores_are_listed_up_to_the_capacity(tiny_lin
     assert ranked["listed"].tolist() == [True, True, False]
     assert ranked["selected_by"].isna().tolist() == [False, False, True]
     assert ranked["selection_probability"].tolist() == [1.0, 1.0, 0.0]
-    assert ranked["minutes"].tolist() == [5.0] * 3
-    assert ranked["value"].isna().all()
+    assert ranked[["minutes", "value"]].isna().all(axis=None)  # the line says neither
 
 
 def test_a_check_is_worth_the_escape_it_may_prevent_less_what_it_costs(tiny_line):
@@ -61,6 +60,15 @@ def test_products_have_costs_and_minutes_of_their_own_and_the_order_is_by_value_
     assert of(ranked, "value") == {"a": 28.0, "b": 48.0, "c": 28.0}
     assert of(ranked, "minutes") == {"a": 2.0, "b": 12.0, "c": 4.0}
     assert ranked["unit_id"].tolist() == ["a", "c", "b"]  # 14, 7 and 4 a minute
+
+
+def test_where_no_minutes_are_said_the_order_is_by_value_of_a_check(tiny_line):
+    costs = COSTS | {"false_alarm": 0.0, "product": {"P": {"escape": 1000.0}}}
+    candidates = night({"a": 0.30, "b": 0.05, "c": 0.20}, product=["A", "P", None])
+    ranked = select(candidates, with_policy(tiny_line, costs, capacity=2), list_id="1")
+    assert ranked["minutes"].isna().all()
+    assert of(ranked, "value") == {"a": 28.0, "b": 48.0, "c": 18.0}
+    assert listed(ranked) == ["b", "a"]
 
 
 def test_without_costs_the_order_is_by_score_of_a_minute(tiny_line):
@@ -277,3 +285,13 @@ def test_units_that_wait_for_several_nights_are_stood_for_by_the_audits(tiny_lin
     assert listed["score"].mean() > 3 * true
     assert np.average(listed["score"], weights=weight) == pytest.approx(true, rel=0.1)
     assert weight.sum() == pytest.approx(60 * 200, rel=0.1)
+
+
+def test_ten_more_checks_are_the_next_ten_that_are_worth_it_and_nothing_is_told_of_fewer(tiny_line):
+    scores = {f"u{n:02}": 0.01 * n for n in range(20)}  # by value u00 to u02 are worth nothing
+    ranked = select(night(scores), with_policy(tiny_line, COSTS, capacity=6), list_id="1")
+    assert ten_more_checks(ranked) == pytest.approx(sum(0.01 * n for n in range(4, 14)))
+    halved = PromiseSpread((-float(np.log(2)),), (1.0,))
+    expected = sum(0.005 * n / (0.005 * n + 1 - 0.01 * n) for n in range(4, 14))
+    assert ten_more_checks(ranked, halved) == pytest.approx(expected)
+    assert ten_more_checks(select(night(scores), with_policy(tiny_line, COSTS, capacity=8), list_id="1")) is None

@@ -11,7 +11,7 @@ from qma_predict.learn.promise import PromiseSpread
 from qma_predict.learn.trust import RiskRanges
 from qma_predict.line import Line
 from qma_predict.publish.policy.audits import draw, inclusion_probabilities
-from qma_predict.publish.policy.select import one_more_hour, select
+from qma_predict.publish.policy.select import one_more_hour, select, ten_more_checks
 from qma_predict.publish.risk_list import (
     CANDIDATE_COLUMNS,
     TABLE_SCHEMA,
@@ -56,8 +56,8 @@ def test_csv_of_a_night_to_the_byte(published, tiny_line):
     assert rows.splitlines()[:2] + rows.splitlines()[-1:] == [
         "schema_version,list_id,rank,listed,selected_by,selection_probability,unit_id,product,station,machine,since,"
         "cutoff,first_night,score,risk_low,risk_high,score_is,minutes,value,check,because,caution,issues,reason",
-        f"4,2026-11-24,1,true,rank,1,b,A-55,storage,bay 4,{moments},0.250000,,,probability,5.000000,23.000000,,,,,",
-        f"4,2026-11-24,,false,,,a,A-55,storage,bay 4,{moments},,,,probability,,,,,,,no oven data",
+        f"5,2026-11-24,1,true,rank,1,b,A-55,storage,bay 4,{moments},0.250000,,,probability,,23.000000,,,,,",
+        f"5,2026-11-24,,false,,,a,A-55,storage,bay 4,{moments},,,,probability,,,,,,,no oven data",
     ]
     assert rows.count(",audit,0.333333333,") == 1
     assert rows.count(",false,,0.333333333,") == 2
@@ -99,10 +99,13 @@ def test_every_number_of_a_list_follows_from_its_csv_and_what_the_manifest_keeps
     spread = PromiseSpread((-0.5, 0.0, 0.5), (0.25, 0.5, 0.25))
     assert spread.interval(csv.loc[csv["listed"], "score"]) == spread.interval(ranked.loc[ranked["listed"], "score"])
     assert random_would_find(csv["score"], checks=12) == random_would_find(ranked["score"], checks=12)
-    assert one_more_hour(csv) == one_more_hour(ranked)
+    assert ten_more_checks(csv) == ten_more_checks(ranked)
+    if "minutes" in capacity:
+        assert one_more_hour(csv) == one_more_hour(ranked)
     worth = csv["score"] * 90.0 - 1.7 - (1 - csv["score"]) * 0.3
     assert csv["value"].tolist() == pytest.approx(worth.tolist(), abs=1e-6)
-    assert (csv["value"] / csv["minutes"]).is_monotonic_decreasing
+    assert csv["minutes"].notna().all() == ("minutes" in capacity)
+    assert (csv["value"] / csv["minutes"].fillna(1.0)).is_monotonic_decreasing
     rest = csv[csv["selected_by"] != "rank"]
     probability = inclusion_probabilities(rest["score"], int((csv["selected_by"] == "audit").sum()))
     assert rest["selection_probability"].tolist() == pytest.approx(probability.tolist(), rel=1e-8)

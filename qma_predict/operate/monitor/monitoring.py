@@ -13,7 +13,6 @@ from qma_predict.data.lake import History
 from qma_predict.features.points import candidates, prediction_points, whereabouts
 from qma_predict.features.table import feature_table
 from qma_predict.features.units import feature_units
-from qma_predict.learn.base_rate import BaseRateShift
 from qma_predict.learn.reference import Reference
 from qma_predict.line import Line
 from qma_predict.operate.monitor import health
@@ -21,7 +20,7 @@ from qma_predict.operate.monitor.alarms import alarms
 from qma_predict.operate.monitor.drift import drift, drift_of_scores
 from qma_predict.operate.monitor.envelope import envelope
 from qma_predict.operate.monitor.rates import BASELINE, JUDGED, defect_rates
-from qma_predict.operate.monitor.realised import first_scores, judged, level, realised
+from qma_predict.operate.monitor.realised import Level, first_scores, judged, level, realised
 from qma_predict.operate.monitor.sample import A_DAY, A_NIGHT, drawn, of_nights, production_day
 from qma_predict.operate.monitor.tags import key_features, tag_charts
 from qma_predict.publish.lists import bundle
@@ -69,7 +68,7 @@ class Monitoring:
         Unit of measure of each feature in `tags`; empty where none is known.
     realised : DataFrame
         See `qma_predict.operate.monitor.realised`.
-    level : BaseRateShift
+    level : Level
         Defects found against those that these lists promised.
     promises : DataFrame
         See `qma_predict.review.promises`.
@@ -96,7 +95,7 @@ class Monitoring:
     tags: pd.DataFrame
     tag_units: Mapping[str, str]
     realised: pd.DataFrame
-    level: BaseRateShift
+    level: Level
     promises: pd.DataFrame
 
 
@@ -240,7 +239,7 @@ def metrics(monitoring: Monitoring) -> dict[str, float]:
     found |= {"silent_sensors": m.sensors["silent"].sum(), "quarantined": m.refused["rows"].sum()}
     found |= {"problems": len(m.problems), "units": m.units, "outside": m.outside / m.units if m.units else np.nan}
     found |= {"drifted_features": m.drift["drifted"].sum(), "drift_of_scores": m.scores["effect"]}
-    found |= {"largest_drift": m.drift["effect"].max(), "observed_over_expected": m.level.ratio}
+    found |= {"largest_drift": m.drift["effect"].max(), "observed_over_expected": m.level.shift.ratio}
     for frame, names in ((m.rates, _OF_RATES), (m.realised, _OF_WEEKS)):
         found |= {called: frame[name].iloc[-1] for name, called in names.items() if len(frame)}
     return {name: float(value) for name, value in found.items() if np.isfinite(float(value))}

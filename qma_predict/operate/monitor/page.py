@@ -169,15 +169,18 @@ def _pair(found: float, expected: float) -> str:
 
 
 def _level(m: Monitoring) -> str:
+    shift = m.level.shift
     if not m.level.expected:
         return "No outcome of a scored unit is known yet."
+    if shift.notice:
+        return shift.notice
     said = ", which chance alone can do"
-    if m.level.low > 1 or m.level.high < 1:
-        said = f": {'more' if m.level.low > 1 else 'fewer'}, though not beyond three standard deviations"
-    return m.level.notice or (
-        f"Over all these weeks {m.level.observed:.0f} defects where {m.level.expected:.1f} were expected{said} "
-        f"(95 % interval of the ratio {m.level.low:.2f} to {m.level.high:.2f})."
-    )
+    if shift.low > 1 or shift.high < 1:
+        said = f": {'more' if shift.low > 1 else 'fewer'}, though not beyond three standard deviations"
+    found = f"{counted(m.level.defects, 'defect')} where {m.level.expected:.1f} were expected"
+    if m.level.weighted:
+        found = f"{found} among the inspected units; over all units about {shift.ratio:.2f} times as many as expected"
+    return f"Over all these weeks {found}{said} (95 % interval of the ratio {shift.low:.2f} to {shift.high:.2f})."
 
 
 def _drifted(m: Monitoring) -> Iterator[dict[str, str]]:

@@ -4,6 +4,7 @@ The expectation is right as long as the risk of units with such features is what
 units come than before, but not when the same features have come to mean another risk. Only labels show that.
 """
 
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from qma_predict.learn.base_rate import BaseRateShift, base_rate_shift
 from qma_predict.learn.labels import labels
 from qma_predict.learn.over_all import why_too_few
 from qma_predict.learn.reliability import observed_over_expected_interval
-from qma_predict.learn.weights import inspection_weights
+from qma_predict.learn.weights import uncut_weights
 from qma_predict.line import Line
 from qma_predict.publish.lists import bundle
 from qma_predict.review.candidates import on_first_night
@@ -76,12 +77,12 @@ def judged(scores: pd.DataFrame, points: pd.DataFrame, history: History, line: L
     Returns
     -------
     DataFrame
-        Rows of `scores` with ``outcome``, the label (missing where the unit was not inspected), and ``weight``, as in a
-        training.
+        Rows of `scores` with ``outcome``, the label (missing where the unit was not inspected), and ``weight``, see
+        `uncut_weights`.
     """
     mature = (points["cutoff"] + pd.Timedelta(line.gate.maturity) <= history.as_of).to_numpy()
     of = points[mature & points["unit_id"].isin(scores["unit_id"]).to_numpy()]
-    found = pd.DataFrame({"outcome": labels(history, of, line), "weight": inspection_weights(history, of, line)})
+    found = pd.DataFrame({"outcome": labels(history, of, line), "weight": uncut_weights(history, of, line)})
     return scores.join(found, on="unit_id", how="inner")
 
 
@@ -151,7 +152,29 @@ def _expected_average_precision(p: np.ndarray, weight: np.ndarray) -> float:
     return float(np.sum(w * risk * (above + w) / np.cumsum(w)) / np.sum(w * risk))
 
 
-def level(rows: pd.DataFrame) -> BaseRateShift:
+@dataclass(frozen=True)
+class Level:
+    """How the defects of lists compare with what their scores promised.
+
+    Attributes
+    ----------
+    defects : int
+        Found among the inspected units.
+    expected : float
+        Promised of the same units [defects]; 0 where no outcome of a scored unit is known.
+    weighted : bool
+        Whether some of them stand for more units than others.
+    shift : BaseRateShift
+        The same over all units, for which the inspected ones stand.
+    """
+
+    defects: int
+    expected: float
+    weighted: bool
+    shift: BaseRateShift
+
+
+def level(rows: pd.DataFrame) -> Level:
     """How the defects compare with what the scores of all these lists promised.
 
     Parameters
@@ -160,4 +183,6 @@ def level(rows: pd.DataFrame) -> BaseRateShift:
         Of `judged`; those with a known outcome and a probability count.
     """
     known = rows[rows["outcome"].notna() & rows["probability"].notna()]
-    return base_rate_shift(known["probability"], known["outcome"], sample_weight=known["weight"])
+    shift = base_rate_shift(known["probability"], known["outcome"], sample_weight=known["weight"])
+    expected, weighted = float(known["probability"].sum()), known["weight"].nunique() > 1
+    return Level(int(known["outcome"].sum()), expected, weighted, shift)

@@ -52,7 +52,8 @@ class Facts:
     random_found: float | None  # [defects] by as many checks of units picked at random
     ranking: str = ""  # why scores are a ranking and not probabilities; empty if they may be read as such
     minutes: float | None = None  # capacity as work [min]; None where it is given in units
-    more_hour: float | None = None  # [defects] that one more hour of inspection would add
+    more_hour: float | None = None  # [defects] that one more hour of inspection would add, where its checks are known
+    ten_more: float | None = None  # [defects] that ten more checks would add, where they are not
     ahead: int | None = None  # listed units that have not reached their gate yet [units]
     nothing_in: tuple[str, ...] = ()  # those of the tables in which nothing is known to be recorded
     no_issues_because: str = ""  # why no issue can be told tonight; empty if it can
@@ -133,10 +134,11 @@ def random_words(facts: Facts) -> str:
 
 
 def more_words(facts: Facts) -> str | None:
-    """Return what one more hour of inspection would add; None if that is not known."""
-    if facts.more_hour is None:
-        return None
-    return f"one more hour of inspection would add {count_words(facts.more_hour, about='about ')}"
+    """Return what one more hour of inspection would add, or ten more checks; None if that is not known."""
+    for what, adds in (("one more hour of inspection", facts.more_hour), ("ten more checks", facts.ten_more)):
+        if adds is not None:
+            return f"{what} would add {count_words(adds, about='about ')}"
+    return None
 
 
 def base_rate_words(rate: float | None) -> str:

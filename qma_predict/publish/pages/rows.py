@@ -58,11 +58,14 @@ def order_words(night: pd.DataFrame) -> str:
     >>> night = pd.DataFrame({"listed": True, "selected_by": ["rank", "rank", "audit"], "value": 9.0, "minutes": 5.0})
     >>> order_words(night), order_words(night.head(2)), order_words(night.head(2).assign(value=float("nan")))
     ('2 ranked by value per minute, 1 audit', 'ranked by value per minute', 'ranked by risk')
+    >>> order_words(night.assign(minutes=float("nan")))
+    '2 ranked by value, 1 audit'
     """
     listed = night[night["listed"]]
-    by = "value per minute" if night["value"].notna().any() else "risk"
-    if by == "risk" and night["minutes"].nunique() > 1:
-        by = "risk per minute"
+    by = "value" if night["value"].notna().any() else "risk"
+    lengths = night["minutes"].nunique()
+    if lengths > 1 or (by == "value" and lengths):
+        by += " per minute"
     audits = int((listed["selected_by"] == "audit").sum())
     return f"{len(listed) - audits:,} ranked by {by}, {counted(audits, 'audit')}" if audits else f"ranked by {by}"
 

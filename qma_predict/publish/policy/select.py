@@ -14,6 +14,9 @@ from qma_predict.publish.risk_list import SCORE_DECIMALS, checked
 NONE_DRAWN = pd.Series(dtype=float)
 """No unit was in a draw before."""
 
+TEN = 10
+"""Checks that are told to be added where it is not known how many an hour has [units]."""
+
 _TICK = 10**SCORE_DECIMALS
 """Minutes are added up as whole numbers of the last published decimal: a sum of many floats could be over."""
 
@@ -45,9 +48,10 @@ def select(
     """Order the scored candidates by the value of a minute's work, and mark those that are to be checked.
 
     The value of a check is ``P * escape - inspection - (1 - P) * false_alarm`` with the costs of the unit's product,
-    and the order is by value per minute of the product's check; without costs, by score per minute. What the capacity
-    leaves after the audits' share is filled in that order: a check that no longer fits is passed over, and with costs
-    one that is worth nothing is not listed.
+    and the order is by value per minute of the product's check; without costs, by score per minute. Where the line does
+    not say what work a check is, the order is by value, or by score. What the capacity leaves after the audits' share
+    is filled in that order: a check that no longer fits is passed over, and with costs one that is worth nothing is not
+    listed.
 
     Then the audits are drawn (`audits`). Every scored candidate is in the frame of that draw once, on its first list:
     one that waits for its gate over several nights would otherwise be drawn from again and again, and the probability
@@ -83,14 +87,15 @@ def select(
         The candidates' columns, ``score`` rounded to six decimals as it is published, and
 
         ``rank``
-            1..n by value per minute, ties by ``unit_id``.
+            1..n by value per minute, or by value where minutes are not known, ties by ``unit_id``.
         ``listed``, ``selected_by``
             Whether it is to be checked, and why: ``"rank"`` or ``"audit"``, else missing.
         ``selection_probability``
             Of being listed at all: 1 for those listed by rank, for others that of their draw, tonight's or an
             earlier one.
         ``minutes``, ``value``
-            Work of its check [min]; expected money that the check saves, NaN without costs.
+            Work of its check [min], NaN where the line does not say; expected money that the check saves, NaN without
+            costs.
         ``risk_low``, ``risk_high``
             The range of `ranges`.
 
@@ -123,7 +128,7 @@ def one_more_hour(ranked: pd.DataFrame, spread: PromiseSpread = CHANCE_ALONE) ->
     Parameters
     ----------
     ranked : DataFrame
-        As `select` returns it.
+        As `select` returns it, of a line that says what work a check is.
     spread : PromiseSpread, default `CHANCE_ALONE`
         How far a night's probabilities are off together.
 
@@ -132,17 +137,38 @@ def one_more_hour(ranked: pd.DataFrame, spread: PromiseSpread = CHANCE_ALONE) ->
     Extra
         Units that would be checked, and the defects that are expected among them.
     """
-    worth = ~(ranked["value"] <= 0) & ~ranked["listed"]
-    more = _fill(_ticks(ranked["minutes"]), worth.to_numpy(), 60 * _TICK)
+    more = _fill(_ticks(ranked["minutes"]), _next(ranked), 60 * _TICK)
     return Extra(int(more.sum()), float(spread.risks(ranked.loc[more, "score"]).sum()))
+
+
+def ten_more_checks(ranked: pd.DataFrame, spread: PromiseSpread = CHANCE_ALONE) -> float | None:
+    """Return how many defects are expected among the next `TEN` units by rank, whatever work their checks are.
+
+    Parameters
+    ----------
+    ranked, spread
+        As for `one_more_hour`, of any line.
+
+    Returns
+    -------
+    float or None
+        None where fewer are left that are worth a check.
+    """
+    more = _fill(np.ones(len(ranked), dtype="int64"), _next(ranked), TEN)
+    return float(spread.risks(ranked.loc[more, "score"]).sum()) if more.sum() == TEN else None
+
+
+def _next(ranked: pd.DataFrame) -> np.ndarray:
+    """Whether each unit could be listed beside those that are; shape (n_units,)."""
+    return np.asarray(~(ranked["value"] <= 0) & ~ranked["listed"])
 
 
 def _in_order(candidates: pd.DataFrame, line: Line, *, known: bool) -> pd.DataFrame:
     scored = candidates[candidates["score"].notna()].copy()
-    scored["minutes"] = _by_product(scored, {None: line.list.check_minutes} | line.list.check_minutes_of)
-    scored["minutes"] = scored["minutes"].round(SCORE_DECIMALS)
+    usual = np.nan if line.list.check_minutes is None else line.list.check_minutes
+    scored["minutes"] = _by_product(scored, {None: usual} | line.list.check_minutes_of).round(SCORE_DECIMALS)
     scored["value"] = _value(scored, line) if known else np.nan
-    scored["by_minute"] = (scored["value"] if known else scored["score"]) / scored["minutes"]
+    scored["by_minute"] = (scored["value"] if known else scored["score"]) / scored["minutes"].fillna(1.0)
     scored = scored.sort_values(["by_minute", "unit_id"], ascending=[False, True], ignore_index=True)
     scored["rank"] = np.arange(1, len(scored) + 1)
     return scored.drop(columns="by_minute")

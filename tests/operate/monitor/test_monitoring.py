@@ -76,7 +76,7 @@ def test_a_quiet_plant_alarms_nobody_and_is_told_in_one_page(look):
     assert not seen.drift["drifted"].any()
     assert seen.tags["feature"].unique().tolist() == ["oven.heat.last"]
     assert seen.realised["nights"].sum() == 25  # the labels of the others are not mature
-    assert seen.level.ratio == pytest.approx(1.0, abs=0.4)
+    assert seen.level.shift.ratio == pytest.approx(1.0, abs=0.4)
     html = render(seen)
     assert html == render(seen)
     assert resources(html) == []
@@ -139,9 +139,21 @@ def test_text_of_the_plant_is_escaped(look):
 def test_chance_alone_is_said_only_of_what_the_interval_allows(look, defects, said):
     outcome = np.repeat([1.0, 0.0], [defects, 840 - defects])
     rows = pd.DataFrame({"probability": 0.05, "outcome": outcome, "weight": 1.0})
-    shift = level(rows)
-    assert (shift.low <= 1 <= shift.high) == ("chance" in said)
-    assert said in render(replace(look(quiet), level=shift))
+    found = level(rows)
+    assert (found.shift.low <= 1 <= found.shift.high) == ("chance" in said)
+    assert said in render(replace(look(quiet), level=found))
+
+
+def test_what_all_weeks_found_is_counted_and_what_it_stands_for_is_told_as_an_estimate(look):
+    # 30 defects of 300 checked for certain, and 1 in 40 audits that stand for 25 units each: 31, not 55
+    certain = pd.DataFrame({"probability": 0.1, "outcome": np.repeat([1.0, 0.0], [30, 270]), "weight": 1.0})
+    audits = pd.DataFrame({"probability": 0.02, "outcome": np.repeat([1.0, 0.0], [1, 39]), "weight": 25.0})
+    found = level(pd.concat([certain, audits]))
+    assert (found.shift.observed, found.shift.expected) == (pytest.approx(55), pytest.approx(50))
+    assert (
+        "Over all these weeks 31 defects where 30.8 were expected among the inspected units; over all units about 1.10 "
+        "times as many as expected, which chance alone can do (95 % interval of the ratio "
+    ) in render(replace(look(quiet), level=found))
 
 
 def test_a_rate_over_all_units_is_said_to_be_one(look):

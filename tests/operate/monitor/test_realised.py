@@ -61,6 +61,9 @@ def test_units_stand_for_as_many_as_they_weigh():
     assert told["recall"] == pytest.approx(1 / 11)
     assert told["expected_recall"] == pytest.approx(0.9 / (0.9 + 2 + 1))
     assert told["ratio"] == pytest.approx(11 / 3.9)
+    found = level(of)
+    assert (found.defects, found.expected, found.weighted) == (28, pytest.approx(14 * 1.2), True)
+    assert found.shift.ratio == pytest.approx(11 / 3.9)
 
 
 def test_a_week_whose_labels_are_worth_little_tells_no_recall_and_an_interval_that_knows_it():
