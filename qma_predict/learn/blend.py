@@ -12,6 +12,7 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.parallel import Parallel, delayed  # as joblib's, and they hand on what a context sets
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
+from threadpoolctl import threadpool_limits
 
 from qma_predict.learn.base_rate import BaseRateShift
 from qma_predict.learn.calibration import Calibration
@@ -143,7 +144,7 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
         self.ignored_ = passing_texts(frame, sixths) if "ignore" in prepare.get_params() else []
         if self.ignored_:
             prepare.set_params(ignore=(*prepare.ignore, *self.ignored_))
-        with config_context(**_PLAIN):
+        with config_context(**_PLAIN), threadpool_limits(1):  # of each fit: threads of threads wait for each other
             prepared = [_prepare(prepare, frame, labels, weight, train, later) for train, later in jobs]
             fits = Parallel(n_jobs=self.n_jobs, prefer="threads")(
                 delayed(_fit_member)(member, values, labels[train], _some(weight, train), new)
