@@ -111,13 +111,14 @@ def judge(
     Exception
         What the fit raised of what the line has (`asked` is None): there is then nothing to be better than.
     """
-    scored = parallel(
-        delayed(_losses if trial.asked is None else _losses_or_reason)(
-            clone(recipe).set_params(**trial.parameters), X, fold
+    with threadpool_limits(1):  # of all threads of this process, where the fits are spread over them
+        scored = parallel(
+            delayed(_losses if trial.asked is None else _losses_or_reason)(
+                clone(recipe).set_params(**trial.parameters), X, fold
+            )
+            for trial in trials
+            for fold in folds
         )
-        for trial in trials
-        for fold in folds
-    )
     for place, trial in enumerate(trials):
         for values, seconds in scored[place * len(folds) : (place + 1) * len(folds)]:
             trial.seconds.append(seconds)

@@ -32,11 +32,17 @@ def scores(model, X):
     return model.predict_proba(X)[:, 1]
 
 
+def with_trees(name, trees=20, **more):
+    """A recipe with fewer trees, for tests in which it is fitted again and again and not how much it learns."""
+    recipe = make_recipe(name, **more)
+    return recipe.set_params(**{key: trees for key in recipe.get_params() if key.endswith("__n_estimators")})
+
+
 @pytest.fixture(scope="module")
 def fitted():
-    """Every recipe fitted on the same plant, to be used but not changed."""
+    """Every recipe fitted with fewer trees on the same plant, to be used but not changed."""
     X, y, _ = plant()
-    return {name: make_recipe(name).fit(X, y) for name in [*RECIPES, FOREST]}
+    return {name: with_trees(name).fit(X, y) for name in [*RECIPES, FOREST]}
 
 
 @every_recipe
@@ -65,14 +71,14 @@ def test_a_row_has_the_same_score_to_the_bit_alone_among_others_and_in_any_order
 @every_recipe
 def test_the_same_rows_and_seed_give_the_same_model_whatever_the_number_of_threads(name, fitted):
     X, y, _ = plant()
-    again = make_recipe(name).set_params(n_jobs=1).fit(X, y)
+    again = with_trees(name).set_params(n_jobs=1).fit(X, y)
     assert (scores(again, X) == scores(fitted[name], X)).all()
 
 
 @pytest.mark.parametrize("name", ["default", "boosted_trees", "extra_trees", FOREST])
 def test_another_seed_gives_another_model(name, fitted):
     X, y, _ = plant()
-    assert (scores(make_recipe(name, random_state=1).fit(X, y), X) != scores(fitted[name], X)).any()
+    assert (scores(with_trees(name, random_state=1).fit(X, y), X) != scores(fitted[name], X)).any()
 
 
 @every_recipe
@@ -106,7 +112,7 @@ def test_two_hundred_rows_ten_defects_and_six_hundred_columns_of_noise_stay_near
 def test_goods_alone_in_the_older_half_are_no_obstacle(name):
     X, y, _ = plant(900)
     y[:600] = 0
-    assert np.isfinite(scores(make_recipe(name).fit(X, y), X)).all()
+    assert np.isfinite(scores(with_trees(name).fit(X, y), X)).all()
 
 
 @every_recipe
@@ -137,7 +143,7 @@ def test_a_night_without_any_measurement_gets_scores(name, gone, fitted):
 def test_a_column_missing_while_training_may_come_later(name, fitted):
     X, y, _ = plant()
     empty = {"oven.t.max": np.float32(np.nan), "oven.machine": pd.Series([None] * 600, dtype="str")}
-    model = make_recipe(name).fit(X.assign(**empty), y)
+    model = with_trees(name).fit(X.assign(**empty), y)
     later = X.assign(**{"oven.t.max": np.float32(1e6), "oven.machine": "O1"})
     assert (scores(model, later) == scores(fitted[name], X)).all()
 
@@ -146,7 +152,7 @@ def test_a_column_missing_while_training_may_come_later(name, fitted):
 def test_columns_that_repeat_others_change_nothing(name, fitted):
     X, y, _ = plant()
     twice = X.assign(**{f"copy.{column}": X[column] for column in X.columns.drop("press.machine")})
-    assert (scores(make_recipe(name).fit(twice, y), twice) == scores(fitted[name], X)).all()
+    assert (scores(with_trees(name).fit(twice, y), twice) == scores(fitted[name], X)).all()
 
 
 @pytest.mark.parametrize(("name", "infinite"), [("default", np.inf), ("logistic", -np.inf)])
@@ -155,7 +161,7 @@ def test_an_infinite_number_counts_as_missing(name, infinite):
     missing, endless = X.copy(), X.copy()
     missing.iloc[::50, 0] = np.nan
     endless.iloc[::50, 0] = infinite
-    model = make_recipe(name)
+    model = with_trees(name)
     assert scores(model.fit(endless, y), endless).tolist() == scores(model.fit(missing, y), missing).tolist()
 
 
@@ -182,7 +188,7 @@ def test_it_survives_clone_pickle_and_skops(name, fitted):
 def test_weights_and_groups_are_taken():
     X, y, _ = plant()
     weight = np.where(y == 1, 3.0, 1.0)
-    model = make_recipe().fit(X, y, groups=np.arange(600) // 7, sample_weight=weight)
+    model = with_trees("default").fit(X, y, groups=np.arange(600) // 7, sample_weight=weight)
     rate = np.average(y, weights=weight)
     assert scores(model, X).mean() == pytest.approx(rate, rel=0.35)
 
@@ -195,13 +201,8 @@ NOT_OURS = {
 }
 
 
-def few_trees():
-    """The default recipe with fewer trees: scikit-learn's checks fit it some hundred times."""
-    forests = {f"{name}__classify__n_estimators": 5 for name in ("extra_trees", "sampled_trees")}
-    return make_recipe().set_params(larger_trees__n_estimators=5, **forests)
-
-
-@parametrize_with_checks([few_trees()], expected_failed_checks=lambda estimator: NOT_OURS)
+# scikit-learn's checks fit it some hundred times
+@parametrize_with_checks([with_trees("default", 5)], expected_failed_checks=lambda estimator: NOT_OURS)
 @pytest.mark.filterwarnings("ignore")  # the checks pass data that classifiers warn of
 def test_it_keeps_the_rules_of_scikit_learn(estimator, check):
     check(estimator)
