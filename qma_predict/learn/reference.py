@@ -11,6 +11,7 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
 from qma_predict.data.contract import TABLES
 from qma_predict.data.lake import History, newest
@@ -111,9 +112,10 @@ def make_reference(dataset: Dataset, training: Training) -> Reference:
     X = dataset.X.loc[y.index, model.features]
     siblings, products = _siblings(dataset, y, seed)
     estimator = unfitted(model.classifier)
-    fits = Parallel(n_jobs=-1, prefer="threads")(
-        delayed(clone(estimator).fit)(X.iloc[rows], y.iloc[rows]) for rows in _halves(y.to_numpy(), seed)
-    )
+    with threadpool_limits(1):
+        fits = Parallel(n_jobs=-1, prefer="threads")(
+            delayed(clone(estimator).fit)(X.iloc[rows], y.iloc[rows]) for rows in _halves(y.to_numpy(), seed)
+        )
     rows = training.backtest.predictions
     past = rows.loc[rows["contestant"] == training.winner, ["unit_id", "night", "score"]].reset_index(drop=True)
     refits = tuple(RiskModel(fitted, model.features, model.texts) for fitted in fits)

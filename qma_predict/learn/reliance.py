@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
+from threadpoolctl import threadpool_limits
 
 from qma_predict.errors import NotEnoughData
 from qma_predict.learn.dataset import Dataset
@@ -121,9 +122,10 @@ def reliance(dataset: Dataset, training: Training, groups: pd.Series) -> Relianc
     spans = _blocks(dataset, training)
     learnt = [_some(before, *_LEARNT, rng) for before, _outcome in spans]
     X = dataset.X[model.features]
-    fits = Parallel(n_jobs=-1, prefer="threads")(
-        delayed(_fitted)(unfitted(model.classifier), X.loc[y.index], y) for y in learnt
-    )
+    with threadpool_limits(1):
+        fits = Parallel(n_jobs=-1, prefer="threads")(
+            delayed(_fitted)(unfitted(model.classifier), X.loc[y.index], y) for y in learnt
+        )
     judged = [(fit, outcome) for fit, (_before, outcome) in zip(fits, spans, strict=True) if fit is not None]
     if not judged:
         return NOTHING
