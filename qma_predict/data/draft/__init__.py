@@ -8,8 +8,10 @@ from pathlib import Path
 
 from qma_predict.data.draft.columns import Column, named
 from qma_predict.data.draft.facts import Facts, facts
-from qma_predict.data.draft.look import Look, looks
+from qma_predict.data.draft.groups import looks
+from qma_predict.data.draft.look import Look
 from qma_predict.data.draft.placing import Placed, place
+from qma_predict.data.draft.times import TOLD
 from qma_predict.errors import SourceError
 
 __all__ = ["draft_line", "line_name", "write_draft"]
@@ -120,6 +122,10 @@ def _why_not(look: Look, groups: list[Look]) -> str:
     own = look.columns
     shown = ", ".join(column.name for column in own[:12]) + (", ..." if len(own) > 12 else "")
     if any(column.kind == "time" for column in own):
+        roles = ("unit_id", "machine", "tag")
+        told = next((f"{one.name} ({role})" for one in own for role in roles if named(one.name, role) >= TOLD), None)
+        if told is not None:
+            return f"has a time and {told}, but nothing that goes with them in a table was told. Columns: {shown}"
         return f"has a time, but no column that names a unit, machine or tag was told. Columns: {shown}"
     for column in own:
         values = set(column.texts.unique()[:5000])

@@ -1,6 +1,7 @@
 """What a column holds, told from its values; and what its name says, in English and German."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -60,6 +61,9 @@ BAD = {"false", "0", "nok", "not ok", "fail", "failed", "no", "bad", "nio", "n.i
 _KNOWN = (GOOD - {"gut"}) | (BAD - {"schlecht", "ausschuss", "scrap"})
 """Words that the contract reads without being told."""
 
+_ANY_TIME = {"timestamp", "zeitstempel", "time", "zeit", "date", "datum", "datetime", "uhrzeit", "zeitpunkt"}
+"""Words that in a longer name say no more than that it is a time."""
+
 _NEGATIVE = ("fail", "failed", "defect", "fehler", "nok", "anomaly")
 _ISO = re.compile(r"\d{4}-?\d{2}-?\d{2}(?:[T ]\d{2}:?\d{2}[\d:.]*(?: ?(?:Z|[+-]\d{2}(?::?\d{2})?))?)?")
 _OTHER = re.compile(
@@ -95,15 +99,17 @@ def named(name: str, role: str) -> float:
     squeezed = own.replace("_", "")
     if squeezed in (one.replace("_", "") for one in known):
         return 0.6
-    return 0.3 if any(len(word) > 3 and word in own.split("_") for word in known) else 0.0
+    words = set(own.split("_")) - _ANY_TIME
+    return 0.3 if any(len(word) > 3 and word in words for word in known) else 0.0
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a group of files, with some thousand of its values."""
+    """A column of a group of files, with some thousand of its values, and whether each of the files has it."""
 
     name: str
     values: pd.Series
+    everywhere: bool = True
 
     @cached_property
     def texts(self) -> pd.Series:
@@ -275,9 +281,11 @@ def _format(found: pd.DataFrame) -> str:
     return f"{date}{found[4].dropna().iloc[0]}{hour}:%M{seconds}{fraction}{suffix}"
 
 
-def columns(rows: pd.DataFrame) -> list[Column]:
-    """Columns of a sample of rows."""
-    return [Column(str(name), rows[name]) for name in rows if not isinstance(rows[name], pd.DataFrame)]
+def columns(rows: pd.DataFrame, partly: Collection[str] = ()) -> list[Column]:
+    """Columns of a sample of rows; `partly` are those that not all the files have."""
+    return [
+        Column(str(name), rows[name], name not in partly) for name in rows if not isinstance(rows[name], pd.DataFrame)
+    ]
 
 
 def numeric(column: Column) -> bool:

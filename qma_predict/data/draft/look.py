@@ -1,14 +1,11 @@
-"""What a folder holds: files that belong together, and how each group is written."""
+"""What a file, or a group of files that belong together, holds and how it is written."""
 
 import csv
 import gzip
-import hashlib
 import io
 import re
-import zipfile
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from glob import escape
@@ -45,8 +42,16 @@ class Look:
         Rows of the first and the last of them, at most some ten thousand; numbers and moments of typed formats too.
     total : int
         About how many rows all of them have.
+    encoding : str
+        Of text; ``ascii``, which all others can stand for, only of a file by itself.
     header : tuple of str, optional
         Names of the columns where the files have none that fits.
+    partly : tuple of str
+        Columns that not all of the files have.
+    subject, machine : str
+        Station, gate or the like, and machine, that the files are about, where numbers in their names tell them.
+    notes : tuple of str
+        What a person has to look at: how the files were taken together.
     """
 
     pattern: str
@@ -59,74 +64,34 @@ class Look:
     separator: str = ","
     skip: int = 0
     header: tuple[str, ...] | None = None
+    partly: tuple[str, ...] = ()
+    subject: str = ""
+    machine: str = ""
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def columns(self) -> list[Column]:
         """Columns of the rows."""
-        return columns(self.rows)
+        return columns(self.rows, self.partly)
 
 
-class _Unreadable(ValueError):
-    """A file that is no table of ours."""
+class Unreadable(ValueError):
+    """A file that holds no table."""
 
 
-def looks(folder: Path) -> tuple[list[Look], list[tuple[str, str]]]:
-    """Groups of files below a folder, and the files that could not be placed with the reason of each."""
-    found: dict[tuple[str, str | None, tuple[str, ...]], list[Look]] = {}
-    strangers: list[tuple[str, str]] = []
-    contents: dict[str, str] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder).as_posix()
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
-        try:
-            if "${" in name or not name.isprintable():
-                raise _Unreadable("its name cannot be written in a line.toml; rename it")
-            if _family(same := contents.setdefault(_digest(path), name)) != _family(name):
-                raise _Unreadable(f"the same content as {same}")
-            for look in _of_file(path, name):
-                found.setdefault((_family(name), look.sheet, tuple(map(str, look.rows.columns))), []).append(look)
-        except (_Unreadable, OSError, EOFError, zlib.error, ValueError, zipfile.BadZipFile, KeyError) as error:
-            strangers.append((name, " ".join(str(error).split())[:200]))
-    groups = [_together(folder, group, found) for group in found.values()]
-    return [one for group in groups for one in group], strangers
+def of_file(path: Path, name: str) -> list[Look]:
+    """Tables of a file: one, or one a sheet of a workbook.
 
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _family(name: str) -> str:
-    """The name with every date and number in it left out."""
-    return re.sub(r"\d[\d_.\-]*(?<![.\-_])", "*", name)
-
-
-def _together(folder: Path, group: list[Look], found: Iterable[tuple[str, str | None, tuple[str, ...]]]) -> list[Look]:
-    """One look for the files of a group; one each where no pattern fits them and no others."""
-    if len(group) == 1:
-        return group
-    names = [one.paths[0].relative_to(folder).as_posix() for one in group]
-    for digits in ("*", "[0-9]*"):
-        pattern = digits.join(escape(part) for part in _family(names[0]).split("*"))
-        others = {path.relative_to(folder).as_posix() for path in folder.glob(pattern)}
-        if others == set(names):
-            first, last = group[0], group[-1]
-            rows = pd.concat([first.rows, last.rows], ignore_index=True) if last is not first else first.rows
-            total = sum(one.total for one in group)
-            return [
-                Look(pattern, tuple(one.paths[0] for one in group), rows, total, first.format, first.sheet,
-                     first.encoding, first.separator, first.skip, first.header)
-            ]  # fmt: skip
-    return group
-
-
-def _of_file(path: Path, name: str) -> list[Look]:
+    Raises
+    ------
+    Unreadable
+        If it holds no table; other errors of files that are cut or away come as they are.
+    """
     kind = path.suffixes[-2].lower() if path.suffix.lower() == ".gz" and len(path.suffixes) > 1 else path.suffix.lower()
     if kind not in _SUFFIXES:
-        raise _Unreadable(f"no kind of file that holds a table (found {kind or 'no suffix'})")
+        raise Unreadable(f"no kind of file that holds a table (found {kind or 'no suffix'})")
     if path.stat().st_size == 0:
-        raise _Unreadable("the file is empty")
+        raise Unreadable("the file is empty")
     if kind == ".parquet":
         return [_parquet(path, name)]
     return _workbook(path, name) if kind == ".xlsx" else [_text(path, name)]
@@ -138,7 +103,7 @@ def _parquet(path: Path, name: str) -> Look:
         groups = range(file.num_row_groups)
         parts = [file.read_row_group(number) for number in sorted({*groups[:1], *groups[-1:]})]
     except pa.ArrowException as error:
-        raise _Unreadable(f"no whole Parquet file: {error}") from error
+        raise Unreadable(f"no whole Parquet file: {error}") from error
     table = pa.concat_tables(parts) if parts else file.schema_arrow.empty_table()
     if table.num_rows > _HEAD + _TAIL:
         table = pa.concat_tables([table.slice(0, _HEAD), table.slice(table.num_rows - _TAIL)])
@@ -153,7 +118,7 @@ def _workbook(path: Path, name: str) -> list[Look]:
     try:
         sheets = CalamineWorkbook.from_filelike(io.BytesIO(content)).sheet_names
     except CalamineError as error:
-        raise _Unreadable(f"no whole workbook: {error}") from error
+        raise Unreadable(f"no whole workbook: {error}") from error
     found = []
     for sheet in sheets:
         try:
@@ -166,12 +131,12 @@ def _workbook(path: Path, name: str) -> list[Look]:
             continue
         names = [f"(column {n + 1})" if pd.isna(cell) else str(cell) for n, cell in enumerate(cells.iloc[0])]
         if len(set(names)) < len(names):
-            raise _Unreadable(f"sheet {sheet!r} has columns of the same name")
+            raise Unreadable(f"sheet {sheet!r} has columns of the same name")
         rows = cells.iloc[1:].set_axis(names, axis=1).dropna(how="all").reset_index(drop=True).infer_objects()
         only = sheet if len(sheets) > 1 else None
         found.append(Look(escape(name), (path,), rows, len(rows), "xlsx", only, skip=skip))
     if not found:
-        raise _Unreadable("no sheet with a header and rows")
+        raise Unreadable("no sheet with a header and rows")
     return found
 
 
@@ -188,7 +153,7 @@ def _text(path: Path, name: str) -> Look:
     records = list(csv.reader(lines, delimiter=separator))
     width = Counter(len(record) for record in records if record).most_common(1)[0][0] if any(records) else 0
     if width < 2:
-        raise _Unreadable("no columns: one value a line")
+        raise Unreadable("no columns: one value a line")
     skip = _first_full(records)
     names, header, body = tuple(records[skip]), None, records[skip + 1 :]
     rows = [record for record in body if len(record) == width]
@@ -199,7 +164,7 @@ def _text(path: Path, name: str) -> Look:
         given += [f"column_{n + 1}" for n in range(len(given), width)]
         header, skip = tuple(f"{one}_{n + 1}" if one in given[:n] else one for n, one in enumerate(given)), skip + 1
     if not rows:
-        raise _Unreadable("a header without rows")
+        raise Unreadable("a header without rows")
     frame = pd.DataFrame(rows, columns=list(header or names), dtype="str")
     frame = frame.mask(frame == "")
     share = max(1.0, path.stat().st_size / max(1, len(content))) if more else 1.0
@@ -211,10 +176,10 @@ def _encoding(content: bytes) -> str:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     if b"\0" in content[:8192]:
-        raise _Unreadable("no text, but the suffix of one")
+        raise Unreadable("no text, but the suffix of one")
     try:
         content[: len(content) - 4 if len(content) == SAMPLE_BYTES else None].decode("utf-8")
-        return "utf-8"
+        return "ascii" if content.isascii() else "utf-8"
     except UnicodeDecodeError:
         return "latin-1" if any(128 <= byte < 160 for byte in content) and _undefined(content) else "cp1252"
 
@@ -238,7 +203,7 @@ def _separator(lines: list[str]) -> str:
     try:
         return max(";,\t|", key=score)
     except csv.Error as error:
-        raise _Unreadable(f"no table of text: {error}") from error
+        raise Unreadable(f"no table of text: {error}") from error
 
 
 def _first_full(records: Sequence[Sequence[str | None]]) -> int:

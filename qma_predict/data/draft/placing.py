@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from qma_predict.data.contract import TABLES
 from qma_predict.data.draft.columns import NAMES, Column, named, numeric, plain
 from qma_predict.data.draft.look import Look
+from qma_predict.data.draft.times import guessed_times, happened, role_of_time
 from qma_predict.data.values import with_points
 
 _TIMES = ("occurred_at", "started_at", "ended_at", "recorded_at", "valid_from")
@@ -90,7 +91,8 @@ def place(look: Look, ids: set[str]) -> list[Placed]:
             not set(_mapping(table, own, ids, (role,)).values()) <= set(mapping.values()) for role in strange
         ):
             continue
-        score = sum(named(_first(mapping[role]), role) for role in mapping) + sum(role in mapping for role in telling)
+        names = {role: named(_first(value), role) for role, value in mapping.items()}
+        score = sum(names.values()) + sum(names.get(role, 0) > 0 for role in telling)
         found.append((score + _hinted(look, table), Placed(look, table, mapping)))
     long = [one for _, one in sorted(found, key=lambda pair: -pair[0])[:1]]
     if long:
@@ -123,6 +125,8 @@ def _mapping(
     for score, _, role, column in pairs:
         if score > 0.25 and role not in taken and column.name not in taken.values():
             taken[role] = column.name
+    if role_of_time(table) in wanted:
+        taken.update(happened(table, own, taken))
     taken.update(_date_and_clock(own, taken, wanted))
     main = next((taken[role] for role in _TIMES if role in taken), None)
     formats = {column.name: column.time_format for column in own}
@@ -148,6 +152,8 @@ def _date_and_clock(
 def _score(column: Column, role: str, ids: set[str]) -> float:
     """How well a column can be a role: by name if its values allow it, for units by their values alone too."""
     kind = column.kind
+    if not column.everywhere:
+        return 0.0
     if role in _TIMES or role in _NUMBERS:
         fits = kind == ("time" if role in _TIMES else "number")
         fits = fits or (kind == "empty" and role not in ("occurred_at", "started_at", "value"))
@@ -183,7 +189,11 @@ def _wide(look: Look, own: list[Column], ids: set[str], other: Placed | None = N
     if look.header is not None and all(name.startswith("column_") for name in tags):
         return []
     rest = [column.name for column in others if column.name not in tags and column.kind != "empty"]
-    placed = [Placed(look, "readings", mapping, tags=pattern) for pattern in patterns(tags, rest)]
+    some = [tag for tag in tags if tag not in look.partly]  # a file in which no column fits a pattern is refused
+    fits = [pattern for pattern in patterns(tags, rest) if any(fnmatch.fnmatchcase(tag, pattern) for tag in some)]
+    left = [tag for tag in tags if not any(fnmatch.fnmatchcase(tag, pattern) for pattern in fits)]
+    told = (f"no pattern takes {', '.join(left)}, which only some of the files have",) if left else ()
+    placed = [Placed(look, "readings", mapping, tags=pattern, checks=told) for pattern in fits]
     if "unit_id" in mapping:
         start = {
             "unit_id": mapping["unit_id"],
@@ -191,8 +201,7 @@ def _wide(look: Look, own: list[Column], ids: set[str], other: Placed | None = N
             "ended_at": mapping["occurred_at"],
         }
         here = {role: mapping[role] for role in ("machine", "station", "recorded_at") if role in mapping}
-        told = "the files say one time a unit: taken as start and end of its stay"
-        placed.append(Placed(look, "visits", start | here, checks=(told,)))
+        placed.append(Placed(look, "visits", start | here))
     return placed
 
 
@@ -232,18 +241,18 @@ def _scans(look: Look, own: list[Column], ids: set[str]) -> list[Placed]:
     mapping = _mapping("visits", own, ids, ("unit_id", "started_at", "recorded_at", "station", "machine"))
     if not {"unit_id", "started_at"} <= mapping.keys():
         return []
-    told = "the files say one time a unit: taken as start and end of its stay"
-    return [Placed(look, "visits", {**mapping, "ended_at": mapping["started_at"]}, checks=(told,))]
+    return [Placed(look, "visits", {**mapping, "ended_at": mapping["started_at"]})]
 
 
 def _finished(placed: Placed, own: list[Column]) -> Placed:
     """What the files do not say, said by constants or left to be looked at."""
     by_name = {column.name: column for column in own}
-    mapping, checks = dict(placed.columns), list(placed.checks)
+    mapping, checks = dict(placed.columns), [*placed.look.notes, *placed.checks]
     stem = subject(placed.look)
+    machine = {"machine": plain(placed.look.machine)} if placed.look.machine else {}
     wanted = {
-        "visits": {"station": stem},
-        "readings": {"station": stem} if "unit_id" in mapping else {},
+        "visits": {"station": stem, **machine},
+        "readings": ({"station": stem} if "unit_id" in mapping else {}) | machine,
         "inspections": {"gate": stem, "characteristic": plain(_first(mapping.get("passed", "result")))},
         "events": {"machine": stem, "kind": "log"},
         "tags": {"station": stem, "valid_from": "2000-01-01 00:00:00"},
@@ -260,6 +269,7 @@ def _finished(placed: Placed, own: list[Column]) -> Placed:
     if pair is not None and time_format != "ISO8601":
         minutes = by_name[pair[1]].texts.str.count(":").max() < 2
         time_format += " %H:%M" if minutes else " %H:%M:%S"
+    checks += guessed_times(placed.table, own, mapping)
     checks += [f"{one.name}: day and month could be the other way round" for one in times[:1] if one.unsure]
     decimal, told = _decimal(own, {*map(_first, mapping.values()), *placed.tag_columns})
     checks += told
@@ -301,6 +311,8 @@ def _order(table: str) -> list[str]:
 
 def subject(look: Look) -> str:
     """What the files are about, by their name without numbers and the words that many names have."""
+    if look.subject:
+        return plain(look.subject)
     words = plain(PurePosixPath(look.pattern).name.split(".")[0]).split("_")
     usual = {"data", "log", "production", "qc", "timestamps", "scan", "export", "csv", "all", "process", "maintenance"}
     told = [word for word in words if word not in usual and not word.isdigit()]

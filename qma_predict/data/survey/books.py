@@ -38,7 +38,7 @@ def reasons(history: History) -> pd.DataFrame:
 
 def findings(tables: pd.DataFrame, why: pd.DataFrame, problems: tuple[str, ...]) -> Iterator[Finding]:
     """Sources that cannot be read, tables that stay empty, and what is refused most."""
-    for problem in problems:
+    for problem in dict.fromkeys(problems):  # two sources may read one file
         yield Finding("blocks", "source not read", problem, 1, "mend the file or the source in line.toml")
     for row in tables.itertuples():
         worst = why[why["table"] == row.table]
