@@ -59,19 +59,22 @@ def tally_nights(
     night = _night_numbers(nights, len(labels))
     if np.min(capacity, initial=0) < 0:
         raise ValueError(f"capacity is {capacity}; expected 0 or more units a night")
-    rows = pd.DataFrame({"night": night, "rank": -scores, "units": 1.0})
     weights = units_each(sample_weight, len(labels))
-    rows["known"] = ~np.isnan(labels) * weights
-    rows["defects"] = np.nan_to_num(labels) * weights
-    ties = rows.groupby(["night", "rank"]).sum()  # sorted: per night from the highest score down
-    per_night = ties["units"].groupby(level="night")
-    places = np.broadcast_to(capacity, int(night.max(initial=-1)) + 1)[ties.index.get_level_values("night")]
-    places_left = places - (per_night.cumsum() - ties["units"])
-    chance = (places_left / ties["units"]).clip(0.0, 1.0)
-    expected = pd.DataFrame({"found": chance * ties["defects"], "known": chance * ties["known"]})
-    expected["defects"] = ties["defects"]
-    totals = expected.groupby(level="night").sum()
-    return Tally(*(totals[column].to_numpy() for column in Tally._fields))
+    order = np.lexsort((-scores, night))  # per night from the highest score down
+    night, scores = night[order], scores[order]
+    begins = np.ones(len(order), dtype=bool)  # of units with equal scores
+    begins[1:] = (night[1:] != night[:-1]) | (scores[1:] != scores[:-1])
+    tie = np.cumsum(begins) - 1
+    units = np.bincount(tie).astype(float)
+    known, defects = (np.bincount(tie, (each * weights)[order]) for each in (~np.isnan(labels), np.nan_to_num(labels)))
+    night = night[begins]
+    nights_in_all = int(night.max(initial=-1)) + 1
+    places = np.broadcast_to(capacity, nights_in_all)
+    before = np.cumsum(units) - units
+    before -= before[np.searchsorted(night, night)]  # of the same night
+    chance = np.clip((places[night] - before) / units, 0.0, 1.0)
+    parts = (chance * defects, chance * known, defects)
+    return Tally(*(np.bincount(night, part, minlength=nights_in_all) for part in parts))
 
 
 def precision_at_capacity(
