@@ -126,3 +126,9 @@ def test_settings_of_the_machine_or_of_a_notebook_change_no_byte():
     before = capacity_curve(rows)
     with matplotlib.rc_context({"axes.grid": True, "figure.constrained_layout.use": True, "lines.linewidth": 9}):
         assert capacity_curve(rows) == before
+
+
+def test_the_name_of_the_last_day_ends_within_the_picture():
+    texts = ElementTree.fromstring(nights(promises({}, {}, {}))).iter("text")
+    days = [node.attrib["style"] for node in texts if re.fullmatch(r"\d+ Nov", "".join(node.itertext()))]
+    assert ["anchor: end" in style for style in days] == [False, False, True]

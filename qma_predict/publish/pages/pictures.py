@@ -84,8 +84,7 @@ def nights(promises: pd.DataFrame) -> str:
     axes.plot(x, rows["promised"].to_numpy(float), "_", color="black", markersize=5, label="expected")
     found = rows["found"].where(rows["checked"] > 0).to_numpy(float)  # where nothing was checked nothing is known
     axes.plot(x, found, "o", color="black", markerfacecolor="white", markersize=3.6, label="found")
-    marked = np.unique(x[np.linspace(0, len(x) - 1, min(len(x), 5)).round().astype(int)])
-    axes.set_xticks(marked, [_short(date.fromordinal(int(day))) for day in marked])
+    _day_ticks(axes, x, most=5)
     axes.set_ylim(0, max(1.0, np.nanmax(np.concatenate([high, found, [1.0]]))) * 1.08)
     axes.set_ylabel("defects")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
@@ -230,8 +229,7 @@ def control_chart(rows: pd.DataFrame, *, what: str, percent: bool = False) -> st
     axes.plot(x[signal], value[signal], "D", color="black", markersize=4, label="beyond")
     if judged.any() and not judged.all():
         axes.axvline(x[judged][0] - 0.5, color="black", linewidth=0.8, linestyle="--", label="judged from here")
-    marked = np.unique(x[np.linspace(0, len(x) - 1, min(len(x), 4)).round().astype(int)])
-    axes.set_xticks(marked, [_short(date.fromordinal(int(day))) for day in marked])
+    _day_ticks(axes, x, most=4)
     axes.ticklabel_format(axis="y", useOffset=False)
     if percent:
         axes.set_ylabel("%")
@@ -257,6 +255,13 @@ def _time_ticks(axes: "Axes", times: pd.Series, zone: ZoneInfo) -> None:
     sides: tuple[Literal["left", "center", "right"], ...] = ("left", "center", "right")
     for label, side in zip(axes.get_xticklabels(), sides, strict=False):
         label.set_horizontalalignment(side if span else "center")
+
+
+def _day_ticks(axes: "Axes", days: np.ndarray, most: int) -> None:
+    marked = np.unique(days[np.linspace(0, len(days) - 1, min(len(days), most)).round().astype(int)])
+    axes.set_xticks(marked, [_short(date.fromordinal(int(day))) for day in marked])
+    if len(marked) > 1:
+        axes.get_xticklabels()[-1].set_horizontalalignment("right")  # centred, it would end beyond the picture
 
 
 def _short(day: date) -> str:
