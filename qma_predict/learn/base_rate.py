@@ -93,7 +93,7 @@ def base_rate_shift(
     >>> shift.notice
     'The defect rate has moved: 60 defects where 20.0 were expected, 2.95 times as many (95 % interval 2.29 to 3.80).'
     """
-    from scipy.optimize import brentq  # takes a moment
+    from scipy.optimize import brentq  # a fifth of a second to import
 
     z = log_odds(probability)
     labels, weight = np.asarray(y, dtype=float), weights_of(sample_weight, len(z))

@@ -75,9 +75,8 @@ class CalibratedBlend(ClassifierMixin, _BaseComposition):
         Probability and label (1 defect) of the later rows, calibrated, in time order: what happened to units
         that were scored before it was known.
     shift_ : BaseRateShift
-        What the newest labels say of the base rate, with a notice where it has moved: those of the newest sixth
-        against the level of the later rows before them, or, where no more rows calibrate, those of its newer half, or
-        else of all of it against what was learnt before (`Calibration`); or those that `follow` was given.
+        What the newest labels say of the base rate, with a notice where it has moved: see `Calibration.drift_`; or
+        what those that `follow` was given say.
 
     Examples
     --------

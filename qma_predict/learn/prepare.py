@@ -194,7 +194,7 @@ class PlantColumns(TransformerMixin, BaseEstimator):
 
 
 class FilledAndScaled(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Gaps filled with the column's median, tails tamed, and columns in standard deviations, for classifiers in need.
+    """Gaps filled with the median, tails tamed, columns in standard deviations: for classifiers that need it.
 
     A value's distance from the median is told in robust standard deviations (the interquartile range by 1.349; the
     standard deviation where that range is 0). Beyond `usual` it grows ever less, ``d -> usual * (2 - usual / d)``, up

@@ -6,12 +6,11 @@ import re
 from glob import escape
 from pathlib import Path
 
-from qma_predict.data.draft.columns import Column, named
+from qma_predict.data.draft.columns import TOLD, Column, named
 from qma_predict.data.draft.facts import Facts, facts
 from qma_predict.data.draft.groups import looks
 from qma_predict.data.draft.look import Look
 from qma_predict.data.draft.placing import Placed, place
-from qma_predict.data.draft.times import TOLD
 from qma_predict.errors import SourceError
 
 __all__ = ["draft_line", "line_name", "write_draft"]

@@ -1,7 +1,7 @@
 """What a column holds, told from its values; and what its name says, in English and German."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -61,6 +61,12 @@ BAD = {"false", "0", "nok", "not ok", "fail", "failed", "no", "bad", "nio", "n.i
 _KNOWN = (GOOD - {"gut"}) | (BAD - {"schlecht", "ausschuss", "scrap"})
 """Words that the contract reads without being told."""
 
+TOLD = 0.6
+"""From here on, a column's name says by itself what it is; see `named`."""
+
+Names = Mapping[str, str | tuple[str, ...]]
+"""Our names to those of the files' columns, of which a time may take two."""
+
 _ANY_TIME = {"timestamp", "zeitstempel", "time", "zeit", "date", "datum", "datetime", "uhrzeit", "zeitpunkt"}
 """Words that in a longer name say no more than that it is a time."""
 
@@ -101,6 +107,11 @@ def named(name: str, role: str) -> float:
         return 0.6
     words = set(own.split("_")) - _ANY_TIME
     return 0.3 if any(len(word) > 3 and word in words for word in known) else 0.0
+
+
+def taken_by(mapping: Names) -> set[str]:
+    """Columns of the files that a mapping takes."""
+    return {one for value in mapping.values() for one in ((value,) if isinstance(value, str) else value)}
 
 
 @dataclass(frozen=True)

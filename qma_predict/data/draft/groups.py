@@ -12,9 +12,8 @@ from pathlib import Path, PurePath, PurePosixPath
 
 import pandas as pd
 
-from qma_predict.data.draft.columns import named
+from qma_predict.data.draft.columns import TOLD, named
 from qma_predict.data.draft.look import Look, Unreadable, of_file
-from qma_predict.data.draft.times import TOLD
 
 _YEAR = r"(?:19|20)\d\d"
 _DATE = (

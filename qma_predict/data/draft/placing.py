@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from qma_predict.data.contract import TABLES
-from qma_predict.data.draft.columns import NAMES, Column, named, numeric, plain
+from qma_predict.data.draft.columns import NAMES, Column, named, numeric, plain, taken_by
 from qma_predict.data.draft.look import Look
 from qma_predict.data.draft.times import guessed_times, happened, role_of_time
 from qma_predict.data.values import with_points
@@ -64,7 +64,7 @@ class Placed:
     @property
     def unused(self) -> list[str]:
         """Columns of the files that go nowhere."""
-        used = {one for value in self.columns.values() for one in ((value,) if isinstance(value, str) else value)}
+        used = taken_by(self.columns)
         return [name for name in map(str, self.look.rows) if name not in used]
 
     @property
@@ -179,7 +179,7 @@ def _score(column: Column, role: str, ids: set[str]) -> float:
 def _wide(look: Look, own: list[Column], ids: set[str], other: Placed | None = None) -> list[Placed]:
     """Files with one column a tag: what has a unit or a machine, a time, and numbers that are nothing else."""
     mapping = _mapping("readings", own, ids, ("unit_id", "machine", "station", "occurred_at", "recorded_at"))
-    taken = {one for value in mapping.values() for one in ((value,) if isinstance(value, str) else value)}
+    taken = taken_by(mapping)
     others = [column for column in own if column.name not in taken]
     table = {one for role in NAMES if role not in ("value", "tag", "unit_id") for one in _named(others, role)}
     table |= set() if other is None else {_first(value) for value in other.columns.values()}

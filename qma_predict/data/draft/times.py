@@ -1,16 +1,11 @@
 """Which of the times in a file says when a row happened, also where its name is none that is known."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
 
-from qma_predict.data.draft.columns import Column, named, plain
-
-TOLD = 0.6
-"""From here on, a column's name says by itself what it is; see `named`."""
-
-Names = Mapping[str, str | tuple[str, ...]]
+from qma_predict.data.draft.columns import TOLD, Column, Names, named, plain, taken_by
 
 _ABOUT = {
     "inspections": "inspect insp pruef check test qc qa qs qualit audit mess gemess measur eol judg urteil befund",
@@ -72,7 +67,7 @@ def guessed_times(table: str, own: Sequence[Column], mapping: Names) -> list[str
     role = role_of_time(table)
     if not isinstance(name := mapping.get(role), str):
         return []
-    used = {one for value in mapping.values() for one in ((value,) if isinstance(value, str) else value)}
+    used = taken_by(mapping)
     times = {one.name: one for one in own if one.kind == "time"}
     others = [one for label, one in times.items() if label not in used]
     ended = mapping.get("ended_at", name)
