@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from small_plant import Plant, make_plant
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
@@ -22,15 +23,23 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 300.0
 MARK = "QMA_TEST_OF_PREFECT"
 
+ZONES = "Europe/Berlin", "Asia/Tokyo", "America/Los_Angeles"
+"""Eight hours apart, more or less."""
+
 
 def due_plant(place: Path) -> tuple[Plant, date]:
-    """The small plant, with rows up to the last days and no list, and the date whose list is due."""
-    maker = multiprocessing.get_context("spawn").Process(target=make_plant, args=(place,))
+    """The small plant, with rows up to the last days and no list, and the date whose list is due.
+
+    It lies where it is midday or a few hours from it, so that no other date falls due while a test runs.
+    """
+    now = datetime.now(UTC)
+    timezone = min(ZONES, key=lambda name: abs(now.astimezone(ZoneInfo(name)).hour - 14))
+    maker = multiprocessing.get_context("spawn").Process(target=make_plant, args=(place, timezone))
     maker.start()
     maker.join()
     assert maker.exitcode == 0
     made = Plant(place / "line", Home(place / "home"))
-    day = made.line.current_business_date(datetime.now(UTC))
+    day = made.line.current_business_date(now)
     made.record(*(day - timedelta(days=n) for n in (2, 1)))
     return made, day
 

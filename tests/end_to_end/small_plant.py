@@ -82,11 +82,11 @@ class Plant:
         return pd.Timestamp(text, tz=self.line.timezone).to_pydatetime().astimezone(UTC)
 
 
-def make_plant(place: Path) -> Plant:
+def make_plant(place: Path, timezone: str = "Europe/Berlin") -> Plant:
     """Two weeks of history, loaded, and a champion; no list yet. Only in a process of its own: it sets the clock."""
     folder = place / "line"
     (folder / "plant").mkdir(parents=True)
-    (folder / "line.toml").write_text(TOML)
+    (folder / "line.toml").write_text(TOML.replace("Europe/Berlin", timezone))
     plant = Plant(folder, open_home(place / "home"))
     plant.record(*(FIRST - timedelta(days=n) for n in range(14, 1, -1)))
     loaded = plant.at("2026-03-01 12:00")
